@@ -1,0 +1,95 @@
+"""Pairs -> training samples: two pairs of one type, stitched, masked and weighted (paper, section 3.3)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.masking import block_mask
+from data.pairs import Pair, Roots, read_pair
+from data.prompt import Grid, half_mask, stitch
+from data.sampler import Draw
+from data.tasks import Task, task_of
+from data.transforms import augment_pair, crop_canvas, resize_pair
+from util.image import normalize, to_tensor
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Which target tokens are hidden in training; the defaults are those of the released 56 x 28 canvas."""
+
+    half_ratio: float = 0.1
+    """share of samples with exactly the query half hidden, as at inference"""
+    ratio: float = 0.5
+    """share of tokens hidden by block masking otherwise (the paper says .75, the code .5)"""
+    block_size: tuple[int, int] = (16, 392)
+    """least and most tokens of a block"""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.half_ratio <= 1 and 0 < self.ratio < 1):
+            raise ValueError(f"mask ratios must lie in 0..1, got half_ratio {self.half_ratio}, ratio {self.ratio}")
+        if not 1 <= self.block_size[0] <= self.block_size[1]:
+            raise ValueError(f"mask block_size {self.block_size} must be (least, most) tokens with 1 <= least <= most")
+
+
+class Sample(NamedTuple):
+    """A stitched canvas, or a batch of them; collates field by field."""
+
+    image: Tensor
+    """(3, H, W), normalised"""
+    target: Tensor
+    """(3, H, W), normalised"""
+    mask: Tensor
+    """(h, w) bool over tokens, True = hidden"""
+    weight: Tensor
+    """(3, H, W), loss weight of each value"""
+    type: str
+    """pair type of both halves"""
+    files: str
+    """where the two pairs are listed, for messages"""
+
+
+class PairDataset(Dataset[Sample]):
+    """`dataset[draw]` is a pure function of the draw: its pair on top, a random second pair of its type below."""
+
+    def __init__(self, roots: Roots, pairs: Sequence[Pair], canvas: tuple[int, int], grid: Grid,
+                 mask: MaskConfig, train: bool) -> None:
+        self.roots, self.pairs, self.grid, self.mask, self.train = roots, pairs, grid, mask, train
+        self.half_size = (canvas[0] // 2, canvas[1])
+        self.by_type: defaultdict[str, list[int]] = defaultdict(list)
+        for i, pair in enumerate(pairs):
+            self.by_type[pair.type].append(i)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        rng = np.random.default_rng(draw.seed)
+        first = self.pairs[draw.index]
+        second = self.pairs[rng.choice(self.by_type[first.type])]
+        task = task_of(first.type)
+        (top_image, top_target), (low_image, low_target) = (self._half(pair, task, rng) for pair in (first, second))
+        image, target = stitch(top_image, low_image), stitch(top_target, low_target)
+        half_masked = not self.train or rng.random() < self.mask.half_ratio
+        if task.canvas_crop and not half_masked:
+            image, target = crop_canvas(image, target, task.target_interp, rng)
+        mask = half_mask(self.grid) if half_masked else self._block_mask(rng)
+        return Sample(normalize(image), normalize(target), mask, task.loss_weight(target), first.type,
+                      f"{first} ({first.image_path}) above {second} ({second.image_path})")
+
+    def _half(self, pair: Pair, task: Task, rng: Generator) -> tuple[Tensor, Tensor]:
+        """One pair at the size of half a canvas, (3, H/2, W) in 0..1."""
+        image, target = read_pair(self.roots, pair)
+        if self.train and task.augment:
+            image, target = augment_pair(image, target, self.half_size, task.target_interp, rng)
+        else:
+            image, target = resize_pair(image, target, self.half_size, task.target_interp)
+        return to_tensor(image), to_tensor(target)
+
+    def _block_mask(self, rng: Generator) -> Tensor:
+        return block_mask(self.grid, int(self.mask.ratio * self.grid[0] * self.grid[1]), self.mask.block_size, rng)

@@ -1,0 +1,106 @@
+"""Pair lists: a JSON array of {"image_path", "target_path", "type"}, paths relative to the data roots.
+
+Several roots are searched in order, so that downloads and prepared labels may live apart. Everything that
+can be known without decoding an image is checked when a list is read.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from data.tasks import task_of
+
+Roots = Sequence[Path]
+
+
+class Pair(NamedTuple):
+    """One entry of a pair list."""
+
+    image_path: str
+    target_path: str
+    type: str
+    listed_in: str
+    entry: int
+
+    def __str__(self) -> str:
+        return f"{self.listed_in}, entry {self.entry}"
+
+
+def read_pairs(roots: Roots, list_path: str) -> list[Pair]:
+    """The entries of one list; ValueError names the list, the entry and the cure."""
+    try:
+        entries = json.loads(find(roots, list_path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"pair list {list_path} is not JSON ({error}); prepare it again") from None
+    if not isinstance(entries, list):
+        raise ValueError(f"pair list {list_path} holds a {type(entries).__name__}; it must be a JSON array of pairs")
+    if not entries:
+        raise ValueError(f"pair list {list_path} is empty; prepare it again or leave the source out")
+    return [_read_entry(value, list_path, i) for i, value in enumerate(entries)]
+
+
+def _read_entry(value: Any, list_path: str, entry: int) -> Pair:
+    keys = ("image_path", "target_path", "type")
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in keys):
+        raise ValueError(f"{list_path}, entry {entry}: need the strings {', '.join(keys)}; got {value!r:.120}")
+    pair = Pair(*(value[key] for key in keys), listed_in=list_path, entry=entry)
+    try:
+        task_of(pair.type)
+        check_inside(pair.image_path)
+        check_inside(pair.target_path)
+    except ValueError as error:
+        raise ValueError(f"{pair}: {error}") from None
+    return pair
+
+
+def check_inside(path: str) -> None:
+    """ValueError unless `path` is relative and stays inside its root."""
+    parts = PurePosixPath(path.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+        raise ValueError(f"path {path!r} leaves the data root; give it relative to the root, without '..'")
+
+
+def find(roots: Roots, path: str) -> Path:
+    """The file `path` in the first root that has it; ValueError lists where it was looked for."""
+    check_inside(path)
+    for root in roots:
+        if (root / path).is_file():
+            return root / path
+    places = " or ".join(str(root) for root in roots)
+    raise ValueError(f"{path} is not under {places}; set --data.roots or prepare the data")
+
+
+def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
+    """ValueError names the first pair with a missing file, and how many miss; lists folders, opens no file."""
+
+    @lru_cache(maxsize=None)
+    def names(folder: str) -> frozenset[str]:
+        found = (root / folder for root in roots if (root / folder).is_dir())
+        return frozenset(name for place in found for name in os.listdir(place))
+
+    missing = [(pair, path) for pair in pairs for path in (pair.image_path, pair.target_path)
+               if os.path.basename(path) not in names(os.path.dirname(path))]
+    if missing:
+        pair, path = missing[0]
+        places = " or ".join(str(root) for root in roots)
+        more = f"; {len(missing)} files are missing in all" if len(missing) > 1 else ""
+        raise ValueError(f"{pair}: {path} is not under {places}{more}; set --data.roots or prepare the data")
+
+
+def read_pair(roots: Roots, pair: Pair) -> tuple[Image.Image, Image.Image]:
+    """Image and painted target as RGB of one size; ValueError names list, entry, file and cure."""
+    task = task_of(pair.type)
+    try:
+        image = task.read_image(find(roots, pair.image_path))
+        target = task.read_target(find(roots, pair.target_path))
+        if image.size != target.size:
+            raise ValueError(f"image {pair.image_path} is {image.width} x {image.height} but target "
+                             f"{pair.target_path} is {target.width} x {target.height}; prepare the pair again")
+    except ValueError as error:
+        raise ValueError(f"{pair}: {error}") from None
+    return image, target

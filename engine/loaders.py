@@ -1,0 +1,77 @@
+"""From a run's data config to batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader
+
+from data.pair_dataset import PairDataset, Sample
+from data.pairs import Pair, check_files, read_pairs
+from data.sampler import TrainSampler, ValSampler
+from engine.config import DataConfig, RunConfig
+from util.dist import World, wait_for_all
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The pairs of each source in use, by the source's name."""
+
+    train: dict[str, list[Pair]]
+    val: dict[str, list[Pair]]
+
+    @property
+    def num_train(self) -> int:
+        """Pairs in all training lists: an epoch."""
+        return sum(map(len, self.train.values()))
+
+
+def read_lists(config: DataConfig, world: World) -> Lists:
+    """Read and check the lists of every source with a weight; rank 0 looks for all files meanwhile."""
+    used = {name: source for name, source in config.sources.items() if source.weight > 0}
+    if not used:
+        raise ValueError("no source has a weight above 0; set --data.sources.NAME.weight")
+    lists = Lists({name: read_pairs(config.roots, source.train) for name, source in used.items()},
+                  {name: read_pairs(config.roots, source.val) for name, source in used.items() if source.val})
+    if config.check_files and world.is_main:
+        for pairs in (*lists.train.values(), *lists.val.values()):
+            check_files(config.roots, pairs)
+    wait_for_all()
+    return lists
+
+
+def accumulation(config: RunConfig, world: World) -> int:
+    """Forward passes a rank makes for one optimiser step; ValueError if the batch does not divide."""
+    at_once = config.optim.micro_batch * world.size
+    if config.optim.global_batch % at_once:
+        raise ValueError(f"optim.global_batch {config.optim.global_batch} must be a multiple of micro_batch x ranks = "
+                         f"{config.optim.micro_batch} x {world.size}")
+    return config.optim.global_batch // at_once
+
+
+def train_batches(config: RunConfig, lists: Lists, world: World, steps: range) -> Iterator[Sample]:
+    """This rank's micro-batches for `steps`, in order."""
+    pairs = [pair for source in lists.train.values() for pair in source]
+    sampler = TrainSampler(
+        sizes=[len(source) for source in lists.train.values()],
+        weights=[config.data.sources[name].weight for name in lists.train],
+        seed=config.seed, micro_batch=config.optim.micro_batch, accumulation=accumulation(config, world),
+        rank=world.rank, world=world.size, steps=steps)
+    return iter(_loader(config, _dataset(config, pairs, train=True), sampler, world))
+
+
+def val_batches(config: RunConfig, pairs: list[Pair], world: World) -> DataLoader[Sample]:
+    """This rank's share of the first `log.val_limit` pairs of a source."""
+    indices = range(min(len(pairs), config.log.val_limit))
+    sampler = ValSampler(indices, config.seed, world.rank, world.size)
+    return _loader(config, _dataset(config, pairs, train=False), sampler, world)
+
+
+def _dataset(config: RunConfig, pairs: list[Pair], train: bool) -> PairDataset:
+    return PairDataset(config.data.roots, pairs, config.model.img_size, config.model.grid, config.data.mask, train)
+
+
+def _loader(config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler,
+            world: World) -> DataLoader[Sample]:
+    return DataLoader(dataset, batch_size=config.optim.micro_batch, sampler=sampler, num_workers=config.data.num_workers,
+                      pin_memory=world.device.type == "cuda", generator=torch.Generator())

@@ -1,0 +1,26 @@
+"""The masked regression loss, paper section 3.3: per pixel, on normalised values, on the hidden part."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from util.image import denormalize
+
+LOSSES = {
+    "smoothl1": lambda pred, target: F.smooth_l1_loss(pred, target, reduction="none", beta=0.01),
+    "l1": lambda pred, target: (pred - target).abs(),
+    "l2": lambda pred, target: (pred - target).square(),
+    "l1l2": lambda pred, target: ((pred - target).abs() + (pred - target).square()) * 0.5,
+}
+
+
+def masked_loss(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, kind: str = "smoothl1") -> Tensor:
+    """Weighted mean over the hidden pixels: sum(l * mask * weight) / (sum(mask * weight) + 0.01).
+
+    pred, target, weight: (N, 3, H, W), the first two normalised. mask: (N, h, w) tokens, non-zero = hidden.
+    A sample whose visible target is black (sum below 300 on 0..1) says nothing and counts nothing.
+    """
+    hidden = F.interpolate(mask[:, None].float(), size=pred.shape[-2:], mode="nearest")  # (N, 1, H, W)
+    visible = (denormalize(target) * (1 - hidden)).sum(dim=(1, 2, 3))
+    weight = hidden * weight * (visible >= 300)[:, None, None, None]
+    loss = LOSSES[kind](pred.float(), target.float())
+    return (loss * weight).sum() / (weight.sum() + 1e-2)

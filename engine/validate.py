@@ -1,0 +1,60 @@
+"""Validation: every pair as a query below another one as its prompt, the query's target hidden."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from data.pair_dataset import Sample
+from data.prompt import query_half
+from engine.loss import masked_loss
+from engine.precision import Precision
+from models import Painter
+from util.dist import World, all_sum
+from util.image import denormalize
+from util.visualize import canvas_strip
+
+
+@dataclass
+class Validation:
+    """Means over the validation pairs of one source."""
+
+    loss: float
+    psnr: float
+    """of the painted query against its target, 0..1, in dB"""
+    strips: list[NDArray[np.uint8]] = field(default_factory=list)
+    """input | masked | pred | target of the first pairs this rank saw"""
+
+
+@torch.no_grad()
+def validate(model: Painter, loader: DataLoader[Sample], world: World, precision: Precision, loss_kind: str,
+             num_strips: int) -> Validation:
+    """Loss and PSNR of one source over all ranks; every pair counts once and alone, whatever the batch size."""
+    model.eval()
+    totals = torch.zeros(3, dtype=torch.float64, device=world.device)
+    strips: list[NDArray[np.uint8]] = []
+    for batch in loader:
+        batch = to_device(batch, world.device)
+        with precision.autocast():
+            pred = model(batch.image, batch.target, batch.mask).float()
+        for i in range(len(pred)):
+            one = slice(i, i + 1)
+            loss = masked_loss(pred[one], batch.target[one], batch.mask[one], batch.weight[one], loss_kind)
+            totals += torch.stack((loss.double(), query_psnr(pred[i], batch.target[i]), torch.ones_like(totals[0])))
+            if len(strips) < num_strips:
+                strips.append(canvas_strip(batch.image[i], batch.target[i], batch.mask[i], pred[i]))
+    loss_sum, psnr_sum, count = all_sum(totals).tolist()
+    return Validation(loss_sum / count, psnr_sum / count, strips)
+
+
+def query_psnr(pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """PSNR in dB of the query half of a normalised canvas (3, H, W), clipped to 0..1; at most 100."""
+    pred, target = (query_half(denormalize(x.double()).clamp(0, 1)) for x in (pred, target))
+    return -10 * torch.log10((pred - target).square().mean().clamp(min=1e-10))
+
+
+def to_device(batch: Sample, device: torch.device) -> Sample:
+    """The batch with its tensors on `device`."""
+    return Sample(*(x.to(device, non_blocking=True) if torch.is_tensor(x) else x for x in batch))

@@ -1,0 +1,172 @@
+"""Painter: two canvases in (images, targets with a hidden part), the painted target canvas out.
+
+Paper section 3.2. A canvas is a prompt pair's half above a query's half: (N, 3, H, W), H = 2 W as released.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from models.vit import Block, PatchEmbed, absolute_position
+
+
+@dataclass(frozen=True)
+class PainterConfig:
+    """All that shapes the network; the defaults are the released ViT-L."""
+
+    img_size: tuple[int, int] = (896, 448)
+    """canvas height and width in pixels; sets the size of the relative-position tables"""
+    patch_size: int = 16
+    embed_dim: int = 1024
+    depth: int = 24
+    """blocks, a multiple of 4: the head reads the features at the quarters"""
+    num_heads: int = 16
+    mlp_ratio: float = 4.0
+    drop_path_rate: float = 0.1
+    """stochastic depth of the last block, growing linearly from 0"""
+    window_size: int = 0
+    """side of an attention window in tokens, for the blocks in window_blocks"""
+    window_blocks: tuple[int, ...] = ()
+    """blocks that attend inside windows; none as released, in spite of the model's name"""
+    merge_after: int | None = 2
+    """block after which image and target tokens are averaged; None: joint attention over both, no merge"""
+    head: Literal["light", "linear"] = "light"
+    """light: linear, 3x3 convolution, 1x1 convolution; linear: one layer (paper, Table S2)"""
+    decoder_embed_dim: int = 64
+    pretrain_img_size: int = 224
+    """image side of the pre-training that pos_embed comes from"""
+    type_tokens: bool = False
+    """SegGPT: a learned token says whether the task is semantic (0) or instance (1) segmentation"""
+    attention: Literal["explicit", "sdpa"] = "sdpa"
+    checkpointing: bool = False
+    """recompute each block in the backward pass: less memory, a third more time"""
+
+    def __post_init__(self) -> None:
+        if self.depth % 4:
+            raise ValueError(f"model depth {self.depth} must be a multiple of 4: the head reads features at the quarters")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of num_heads {self.num_heads}")
+        if any(side % self.patch_size for side in self.img_size):
+            raise ValueError(f"img_size {self.img_size} must be a multiple of patch_size {self.patch_size}")
+        if self.window_blocks and self.window_size < 1:
+            raise ValueError("window_blocks are given but window_size is 0; set window_size to tokens a side")
+        if not all(0 <= i < self.depth for i in self.window_blocks):
+            raise ValueError(f"window_blocks {self.window_blocks} must lie in 0..{self.depth - 1}")
+        if self.merge_after is not None and not 0 <= self.merge_after < self.depth:
+            raise ValueError(f"merge_after {self.merge_after} must lie in 0..{self.depth - 1}, or be None")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The canvas in tokens, (h, w)."""
+        return self.img_size[0] // self.patch_size, self.img_size[1] // self.patch_size
+
+
+class Painter(nn.Module):
+    """ViT encoder with early merge of image and target tokens, and a light convolutional head."""
+
+    def __init__(self, config: PainterConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, (h, w) = config.embed_dim, config.grid
+        grid = (h, w) if config.merge_after is not None else (h, 2 * w)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, 1, dim))
+        self.segment_token_x = nn.Parameter(torch.zeros(1, 1, 1, dim))
+        self.segment_token_y = nn.Parameter(torch.zeros(1, 1, 1, dim))
+        if config.type_tokens:
+            self.type_token_cls = nn.Parameter(torch.zeros(1, 1, 1, dim))
+            self.type_token_ins = nn.Parameter(torch.zeros(1, 1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + (config.pretrain_img_size // config.patch_size) ** 2, dim))
+        self.patch_embed = PatchEmbed(config.patch_size, dim)
+        self.blocks = nn.ModuleList(
+            Block(dim, config.num_heads, config.mlp_ratio,
+                  drop_path=config.drop_path_rate * i / max(config.depth - 1, 1),
+                  window=config.window_size if i in config.window_blocks else 0,
+                  grid=grid, backend=config.attention)
+            for i in range(config.depth))
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.decoder_embed, self.decoder_pred = _head(config)
+        self._init_weights()
+
+    def forward(self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor = 0,
+                num_prompts: int = 1) -> Tensor:
+        """Paint the hidden part of the target canvas; returns all of it, (N, 3, H, W), normalised.
+
+        images, targets: (N, 3, H, W), ImageNet-normalised. mask: (N, h, w) token grid, non-zero = hidden.
+        token_type: 0 semantic, 1 instance, or (N,) of them; for models with type tokens. num_prompts > 1: feature ensemble
+        (SegGPT); each run of num_prompts samples shows one query below different prompts.
+        """
+        features = self._encode(*self._embed(images, targets, mask, token_type), num_prompts)
+        return self.decoder_pred(_pixels(self.decoder_embed(features), self.config.patch_size))
+
+    def _embed(self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (N, h, w, C) of both canvases; hidden target tokens are replaced before position is added."""
+        x, y = self.patch_embed(images), self.patch_embed(targets)
+        y = torch.where(mask[..., None] != 0, self.mask_token.to(y.dtype), y)
+        pos = absolute_position(self.pos_embed, (x.shape[1], x.shape[2]))
+        if self.config.type_tokens:
+            pos = pos + torch.cat((self.type_token_cls, self.type_token_ins))[token_type]
+        return x + self.segment_token_x + pos, y + self.segment_token_y + pos
+
+    def _encode(self, x: Tensor, y: Tensor, num_prompts: int) -> Tensor:
+        """Features (N, h, w, 4C): the normalised tokens after each quarter of the blocks."""
+        merge_after, quarter = self.config.merge_after, self.config.depth // 4
+        w = x.shape[2]
+        x = torch.cat((x, y), dim=2 if merge_after is None else 0)  # side by side, or (2N, h, w, C)
+        features = []
+        for i, block in enumerate(self.blocks):
+            x = self._run(block, x, num_prompts)
+            if i == merge_after:
+                x = _average_canvases(x)
+            if (i + 1) % quarter == 0:
+                both = merge_after is not None and i < merge_after
+                features.append(self.norm(_average_canvases(x) if both else x[:, :, -w:]))
+        return torch.cat(features, dim=-1)
+
+    def _run(self, block: nn.Module, x: Tensor, num_prompts: int) -> Tensor:
+        if self.config.checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, num_prompts, use_reentrant=False)
+        return block(x, num_prompts)
+
+    def _init_weights(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        for name, parameter in self.named_parameters():
+            if name.startswith(("mask_token", "segment_token", "type_token")):
+                nn.init.normal_(parameter, std=0.02)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _head(config: PainterConfig) -> tuple[nn.Linear, nn.Module]:
+    """Features -> the channels of each pixel of a patch, and channels -> colours."""
+    linear = config.head == "linear"
+    channels = 3 if linear else config.decoder_embed_dim
+    embed = nn.Linear(4 * config.embed_dim, config.patch_size**2 * channels)
+    if linear:
+        return embed, nn.Identity()
+    return embed, nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), ChannelNorm(channels, eps=1e-6),
+                                nn.GELU(), nn.Conv2d(channels, 3, 1))
+
+
+def _pixels(tokens: Tensor, patch: int) -> Tensor:
+    """(N, h, w, p*p*c) -> (N, c, h*p, w*p)."""
+    n, h, w, _ = tokens.shape
+    return tokens.view(n, h, w, patch, patch, -1).permute(0, 5, 1, 3, 2, 4).reshape(n, -1, h * patch, w * patch)
+
+
+def _average_canvases(x: Tensor) -> Tensor:
+    """Early merge: (2N, h, w, C), images then targets -> (N, h, w, C)."""
+    images, targets = x.chunk(2)
+    return (images + targets) * 0.5

@@ -1,0 +1,69 @@
+"""Compare this code with stored outputs of the original implementation, case by case.
+
+    python tools/check_golden.py tests/golden
+
+prints a line a case (name, worst relative error, PASS or FAIL), then "N passed, M failed"; the exit code is
+0 only if there was something to check and all of it passed. DIR may be a whole tree (model/, eval/) or one
+family of it. The full ViT-L case takes about a minute and 5 GB.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from tools import golden_model
+
+
+def find_cases(folder: Path, attention: str) -> Iterator[tuple[str, Any]]:
+    """(name, function returning Checks) for every case under `folder`; an unknown family is a case that fails."""
+    if (folder / "cases.json").is_file():
+        yield from golden_model.cases(folder, attention)
+    elif any(folder.glob("*.npz")):
+        yield folder.name, _unknown_family
+    else:
+        for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+            for name, check in find_cases(child, attention):
+                yield f"{child.name}/{name}" if name != child.name else name, check
+
+
+def main(folder: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")],
+         attention: Literal["explicit", "sdpa"] = "sdpa") -> int:
+    """Check every golden case under DIR; returns the exit code.
+
+    Args:
+        folder: a tree of golden cases, or one family of it
+        attention: attention back end under test
+    """
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is not a folder; give the folder that holds model/ or eval/")
+    verdicts = [_report(name, check) for name, check in find_cases(folder, attention)]
+    if not verdicts:
+        print(f"no golden case under {folder}; expected model/cases.json or eval/NN_*/*.npz")
+    print(f"{sum(verdicts)} passed, {len(verdicts) - sum(verdicts)} failed")
+    return 0 if verdicts and all(verdicts) else 1
+
+
+def _report(name: str, check: Any) -> bool:
+    """Run one case and print its line."""
+    try:
+        checks = check()
+    except Exception as error:  # a case that cannot run is a failed case, whatever the reason
+        print(f"{name:40s} {type(error).__name__}: {error}  FAIL", flush=True)
+        return False
+    failed = [key for key, (error, tolerance) in checks.items() if not error <= tolerance]
+    worst = max(error for error, _ in checks.values())
+    verdict = f"FAIL ({', '.join(failed)})" if failed else "PASS"
+    print(f"{name:40s} worst relative error {worst:.1e}  {verdict}", flush=True)
+    return not failed
+
+
+def _unknown_family() -> golden_model.Checks:
+    raise ValueError("no check is known for this family")
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main))

@@ -1,0 +1,78 @@
+"""Images: reading with clear errors, and ImageNet normalisation. Once for all."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_PIXELS = 64_000_000  # a photograph of 8000 x 8000; more is a mistake or an attack
+
+_EIGHT_BIT = ("RGB", "RGBA", "L", "LA", "P", "1")
+_SIXTEEN_BIT = ("I;16", "I;16B", "I")
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """An 8-bit colour, gray or palette image as RGB; ValueError says what else the file is."""
+    image = _decode(path)
+    if image.mode in _SIXTEEN_BIT or image.mode == "F":
+        raise ValueError(f"{path} has 16 or more bits a channel where 8 are due; save it as 8-bit RGB")
+    if image.mode not in _EIGHT_BIT:
+        raise ValueError(f"{path} is {image.mode}; convert it to RGB")
+    return image.convert("RGB")
+
+
+def read_uint16(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit gray image, (H, W); ValueError if it holds anything else."""
+    image = _decode(path)
+    if image.mode not in _SIXTEEN_BIT:
+        raise ValueError(f"{path} is an 8-bit {image.mode} image where 16-bit gray is due")
+    return np.asarray(image).astype(np.uint16)
+
+
+def _decode(path: Path) -> Image.Image:
+    """The decoded file; every way to be broken becomes one sentence."""
+    try:
+        if path.stat().st_size == 0:
+            raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it")
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} is not an image in a known format; replace it") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path} has far more than {MAX_PIXELS} pixels; shrink it") from None
+    except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG chunk as SyntaxError
+        raise ValueError(f"{path} is truncated or broken ({error}); copy or download it again") from None
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """RGB image -> (3, H, W) float32 in 0..1."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def normalize(x: Tensor) -> Tensor:
+    """(..., 3, H, W) in 0..1 -> ImageNet-normalised."""
+    return (x - _channels(IMAGENET_MEAN, x)) / _channels(IMAGENET_STD, x)
+
+
+def denormalize(x: Tensor) -> Tensor:
+    """(..., 3, H, W) ImageNet-normalised -> 0..1 (a prediction may lie outside)."""
+    return x * _channels(IMAGENET_STD, x) + _channels(IMAGENET_MEAN, x)
+
+
+def to_uint8(x: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) in 0..1 -> (H, W, 3) bytes, clipped and rounded."""
+    return (x.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]

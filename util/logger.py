@@ -1,0 +1,114 @@
+"""A run's record: `log.jsonl`, TensorBoard and, where asked for, wandb behind one interface."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalars = dict[str, float]
+
+
+class Sink(Protocol):
+    """A place that takes scalars and pictures."""
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        """Record values by name."""
+
+    def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Record an (H, W, 3) picture."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class Logger:
+    """Passes everything on to its sinks; without any (ranks other than 0) it is silent."""
+
+    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+        self.sinks = sinks
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        """Record values by name; `train/loss` style names group them."""
+        for sink in self.sinks:
+            sink.scalars(step, values)
+
+    def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Record an (H, W, 3) picture."""
+        for sink in self.sinks:
+            sink.picture(step, name, image)
+
+    def close(self) -> None:
+        """Flush and close every sink."""
+        for sink in self.sinks:
+            sink.close()
+
+
+class JsonLines:
+    """One JSON object a line and call; lines after `start_step` of an interrupted run are dropped first."""
+
+    def __init__(self, path: Path, start_step: int) -> None:
+        kept = [line for line in _lines(path) if _step_of(line) <= start_step]
+        path.write_text("".join(kept))
+        self.file = path.open("a", buffering=1)
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        self.file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Pictures are files of their own."""
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class TensorBoard:
+    """Scalars and pictures for `tensorboard --logdir`."""
+
+    def __init__(self, folder: Path, start_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by rank 0 alone
+
+        self.writer = SummaryWriter(str(folder), purge_step=start_step + 1)
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        self.writer.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Wandb:
+    """The same for Weights & Biases; ValueError if the package is not installed."""
+
+    def __init__(self, project: str, folder: Path, config: dict[str, Any]) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise ValueError("--log.wandb needs the package: pip install wandb") from None
+        self.wandb = wandb
+        self.run = wandb.init(project=project, dir=str(folder), id=folder.resolve().name, resume="allow", config=config)
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        self.run.log(values, step=step)
+
+    def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        self.run.log({name: self.wandb.Image(image)}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of a file that may have been cut off while one was written."""
+    text = path.read_text() if path.exists() else ""
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _step_of(line: str) -> int:
+    return int(json.loads(line)["step"])
