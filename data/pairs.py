@@ -7,7 +7,7 @@ can be known without decoding an image is checked when a list is read.
 import json
 import os
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -33,9 +33,10 @@ class Pair(NamedTuple):
 
 def read_pairs(roots: Roots, list_path: str) -> list[Pair]:
     """The entries of one list; ValueError names the list, the entry and the cure."""
+    content = find(roots, list_path).read_bytes()
     try:
-        entries = json.loads(find(roots, list_path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        entries = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"pair list {list_path} is not JSON ({error}); prepare it again") from None
     if not isinstance(entries, list):
         raise ValueError(f"pair list {list_path} holds a {type(entries).__name__}; it must be a JSON array of pairs")
@@ -48,7 +49,7 @@ def _read_entry(value: Any, list_path: str, entry: int) -> Pair:
     keys = ("image_path", "target_path", "type")
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in keys):
         raise ValueError(f"{list_path}, entry {entry}: need the strings {', '.join(keys)}; got {value!r:.120}")
-    pair = Pair(*(value[key] for key in keys), listed_in=list_path, entry=entry)
+    pair = Pair(value["image_path"], value["target_path"], value["type"], list_path, entry)
     try:
         task_of(pair.type)
         check_inside(pair.image_path)
@@ -69,7 +70,7 @@ def find(roots: Roots, path: str) -> Path:
     """The file `path` in the first root that has it; ValueError lists where it was looked for."""
     check_inside(path)
     for root in roots:
-        if (root / path).is_file():
+        if os.path.isfile(root / path):
             return root / path
     places = " or ".join(str(root) for root in roots)
     raise ValueError(f"{path} is not under {places}; set --data.roots or prepare the data")
@@ -78,7 +79,7 @@ def find(roots: Roots, path: str) -> Path:
 def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
     """ValueError names the first pair with a missing file, and how many miss; lists folders, opens no file."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def names(folder: str) -> frozenset[str]:
         found = (root / folder for root in roots if (root / folder).is_dir())
         return frozenset(name for place in found for name in os.listdir(place))

@@ -6,13 +6,13 @@ the draws do not depend on how many ranks there are, as long as ranks x accumula
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True)
+class Draw:
     """A pair's index in the data set, and the seed of all that is random about it."""
 
     index: int
@@ -46,13 +46,13 @@ class TrainSampler(Sampler[Draw]):
 
     def global_batch(self, step: int) -> list[Draw]:
         """All draws of an optimiser step, those of every rank."""
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self.seed, step))  # a draw's seed is longer, and never this one padded with zeros
         count = self.accumulation * self.world * self.micro_batch
         chances = np.array(self.weights) / np.sum(self.weights)
         sizes = np.array(self.sizes)
         source = rng.choice(len(sizes), size=count, p=chances)
         index = (np.cumsum(sizes) - sizes)[source] + rng.integers(sizes[source])
-        return [Draw(int(pair), (self.seed, step, slot)) for slot, pair in enumerate(index)]
+        return [Draw(int(pair), (self.seed, step, slot)) for slot, pair in enumerate(index, start=1)]
 
 
 @dataclass(frozen=True)

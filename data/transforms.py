@@ -5,6 +5,8 @@ original; the two resamplers must not be mixed. Sizes are (h, w), boxes (top, le
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -70,7 +72,7 @@ def random_crop_box(size: Size, scale: Range, ratio: Range, rng: Generator) -> B
 
 def jitter_color(image: Image.Image, rng: Generator) -> Image.Image:
     """Brightness, contrast, saturation and hue, each by a random amount, in random order."""
-    def enhance(kind: type[ImageEnhance._Enhance], strength: float) -> Image.Image:
+    def enhance(kind: Callable[[Image.Image], Any], strength: float) -> Image.Image:
         return kind(image).enhance(rng.uniform(1 - strength, 1 + strength))
 
     steps = (lambda: enhance(ImageEnhance.Brightness, BRIGHTNESS), lambda: enhance(ImageEnhance.Contrast, CONTRAST),

@@ -1,22 +1,12 @@
-"""A run, completely described by typed values; a file in configs/ makes one, the command line overrides it."""
+"""A run, completely described by typed values; each file in configs/ makes one."""
 
-import dataclasses
-import difflib
 import json
-import re
-import runpy
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from data.pair_dataset import MaskConfig
 from models import PainterConfig
-
-CONFIG_FOLDER = Path(__file__).parent.parent / "configs"
-
 
 @dataclass(frozen=True)
 class Source:
@@ -112,49 +102,6 @@ class RunConfig:
             raise ValueError("give init or init_mae, not both: each sets all encoder weights")
 
 
-def load_config(arguments: Sequence[str], prog: str) -> RunConfig:
-    """The config file or name in arguments[0], with the overrides that follow it."""
-    if not arguments or arguments[0].startswith("-"):
-        raise ValueError(f"which run? usage: {prog} CONFIG [--key value ...]; CONFIG is a file or one of {_names()}")
-    path = _config_file(arguments[0])
-    config = _read(path)
-    return tyro.cli(RunConfig, prog=f"{prog} {arguments[0]}", default=config, args=list(arguments[1:]),
-                    description=runpy.run_path(str(path)).get("__doc__"), use_underscores=True,
-                    config=(tyro.conf.FlagConversionOff,))
-
-
-def _names() -> str:
-    return ", ".join(sorted(path.stem for path in CONFIG_FOLDER.glob("*.py") if not path.stem.startswith("_")))
-
-
-def _config_file(name: str) -> Path:
-    for path in (Path(name), CONFIG_FOLDER / f"{name}.py"):
-        if path.is_file():
-            return path
-    near = difflib.get_close_matches(Path(name).stem, _names().split(", "), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known names: {_names()}"
-    raise ValueError(f"there is no config {name}; {hint}")
-
-
-def _read(path: Path) -> RunConfig:
-    """Run a config file; an unknown key gets a suggestion."""
-    try:
-        config = runpy.run_path(str(path)).get("config")
-    except TypeError as error:
-        unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
-        raise ValueError(f"{path}: {_suggest(*unknown.groups()) if unknown else error}") from None
-    if not isinstance(config, RunConfig):
-        raise ValueError(f"{path} does not define `config = RunConfig(...)`")
-    return config
-
-
-def _suggest(owner: str, key: str) -> str:
-    kinds = (RunConfig, DataConfig, Source, MaskConfig, OptimConfig, LogConfig, PainterConfig)
-    names = {kind.__name__: [f.name for f in dataclasses.fields(kind)] for kind in kinds}.get(owner, [])
-    near = difflib.get_close_matches(key, names, n=1)
-    return f"{owner} has no key {key!r}; " + (f"did you mean {near[0]!r}?" if near else f"its keys: {', '.join(names)}")
-
-
 def flatten(config: RunConfig) -> dict[str, Any]:
     """Dotted key -> value, plain enough for JSON; the keys are the command line's."""
     def walk(prefix: str, value: Any) -> dict[str, Any]:
@@ -162,4 +109,4 @@ def flatten(config: RunConfig) -> dict[str, Any]:
             return {k: v for name, child in value.items() for k, v in walk(f"{prefix}{name}.", child).items()}
         return {prefix[:-1]: value}
 
-    return walk("", json.loads(json.dumps(dataclasses.asdict(config), default=str)))
+    return walk("", json.loads(json.dumps(asdict(config), default=str)))

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,9 @@ def run(config: RunConfig) -> dict[str, Validation]:
     """Train as configured, alone or as one rank of a launch; returns the last validation of each source."""
     world = join_world(config.device)
     try:
-        return Run(config, world).train()
+        this = Run(config, world)
+        with closing(this.logger):
+            return this.train()
     finally:
         leave_world()
 
@@ -71,19 +73,17 @@ class Run:
                 results = self.validate()
             if self._due(log.save_every) and self.world.is_main:
                 save_checkpoint(self.config.out_dir, self.state, flatten(self.config), log.keep)
-        results = results or self.validate()  # nothing was left to train
-        self.logger.close()
-        return results
+        return results or self.validate()  # the latter where nothing was left to train
 
     def step(self, batches: Iterator[Sample]) -> dict[str, float]:
         """One optimiser step: loss, learning rate, gradient norm before clipping, loss scale."""
         state, optim = self.state, self.config.optim
         lr = cosine_lr(state.step, optim.warmup, self.total_steps, optim.lr, optim.min_lr)
         set_lr(state.optimizer, lr)
-        losses, files = [], []
+        losses, files = list[Tensor](), list[list[str]]()
         for micro in range(self.accumulation):
             batch = next(batches)
-            files.append(batch.files)
+            files.append(list(batch.files))
             with self._synchronise(last=micro == self.accumulation - 1):
                 losses.append(self._backward(batch, micro))
         state.scaler.unscale_(state.optimizer)
@@ -173,5 +173,5 @@ def make_logger(config: RunConfig, start_step: int) -> Logger:
     folder = config.out_dir
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(flatten(config), indent=1))
-    sinks = [JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)]
-    return Logger([*sinks, Wandb(config.log.wandb, folder, flatten(config))] if config.log.wandb else sinks)
+    sinks = [Wandb(config.log.wandb, folder, flatten(config))] if config.log.wandb else []
+    return Logger([*sinks, JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)])

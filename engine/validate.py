@@ -57,4 +57,5 @@ def query_psnr(pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 def to_device(batch: Sample, device: torch.device) -> Sample:
     """The batch with its tensors on `device`."""
-    return Sample(*(x.to(device, non_blocking=True) if torch.is_tensor(x) else x for x in batch))
+    image, target, mask, weight = (x.to(device, non_blocking=True) for x in batch[:4])
+    return batch._replace(image=image, target=target, mask=mask, weight=weight)

@@ -6,10 +6,9 @@ parameter name and shape, inputs of the seed, so neither is stored.
 
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,21 +18,12 @@ from torch import Tensor
 from engine.loss import masked_loss
 from engine.optim import cosine_lr, make_optimizer, parameter_groups, set_lr
 from models import Painter, PainterConfig, model_config
-from util.image import normalize
+from tools.golden_recipe import Inputs, make_inputs, make_weight
 
 FORWARD, BACKWARD = 1e-5, 1e-4  # relative L2 error allowed in float32: outputs; gradients and steps
 
 Stored = dict[str, NDArray[Any]]
 Checks = dict[str, tuple[float, float]]  # quantity -> (relative error, tolerance)
-
-
-class Inputs(NamedTuple):
-    """A batch as the model takes it, with the loss-weight map."""
-
-    images: Tensor
-    targets: Tensor
-    mask: Tensor
-    weight: Tensor
 
 
 def cases(folder: Path, attention: str) -> Iterator[tuple[str, Any]]:
@@ -52,8 +42,8 @@ def _check_network(listed: dict[str, dict], name: str, folder: Path, attention: 
     case = listed[name]
     with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
         stored = dict(file)
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in case["config"].items() if k != "loss"}
-    model = _fill(Painter(PainterConfig(**config, attention=attention)))
+    config: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in case["config"].items() if k != "loss"}
+    model = _fill(Painter(PainterConfig(**{**config, "attention": attention})))
     batch = make_inputs(**{k: v for k, v in case["inputs"].items() if k != "note"})
     loss_kind = case["config"].get("loss", "smoothl1")
     checks: Checks = {}
@@ -84,16 +74,24 @@ def _check_forward(model: Painter, batch: Inputs, loss_kind: str, stored: Stored
 
 
 def _gradient_norms(model: Painter, names: NDArray[Any]) -> dict[str, Tensor]:
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    norms = torch.stack([gradients[name].double().norm() for name in names])
+    parameters = dict(model.named_parameters())
+    norms = torch.stack([_gradient(parameters[name]).double().norm() for name in names])
     return {"grad_norms": norms, "total_grad_norm": norms.norm()}
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def _check_steps(model: Painter, case: dict, loss_kind: str, stored: Stored) -> Checks:
     """A few optimiser steps in train mode, with the recipe's schedule and clipping."""
     train, inputs = case["train"], case["inputs"]
     rule = r"warm-up ([\d.]+) epoch, half-cosine to 0 over ([\d.]+) epochs; step s is at epoch ([\d.]+)\+([\d.]+)\*s"
-    warmup, total, first, every = map(float, re.fullmatch(rule, train["schedule"]).groups())
+    schedule = re.fullmatch(rule, train["schedule"])
+    if not schedule:
+        raise ValueError(f"unknown schedule {train['schedule']!r}")
+    warmup, total, first, every = map(float, schedule.groups())
     optimizer = make_optimizer(model.train(), train["weight_decay"], train["layer_decay"], tuple(train["betas"]))
     losses, norms = [], []
     for step in range(train["steps"]):
@@ -126,8 +124,8 @@ def _check_ensemble(model: Painter, batch: Inputs, stored: Stored) -> Checks:
     for rescale in (1.0, 2 * model.config.embed_dim**-0.5):
         found = {}
         with torch.no_grad():
-            model.type_token_cls *= rescale
-            model.type_token_ins *= rescale
+            model.type_token_cls.mul_(rescale)
+            model.type_token_ins.mul_(rescale)
             for kind in (0, 1):
                 found[f"pred_single_type{kind}"] = model(images, targets, mask, kind)
                 found[f"pred_ensemble_type{kind}"] = model(images, targets, mask, kind, num_prompts=len(images))
@@ -162,7 +160,7 @@ def relative_error(found: Tensor, expected: NDArray[Any]) -> float:
     a, b = found.detach().double().numpy(), np.asarray(expected, np.float64)
     if a.shape != b.shape or not np.isfinite(a).all():
         return float("inf")
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30))
+    return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-30)
 
 
 def _complete(checks: Checks, stored: Stored) -> Checks:
@@ -179,41 +177,3 @@ def _fill(model: Painter) -> Painter:
         for name, parameter in model.named_parameters():
             parameter.copy_(torch.from_numpy(make_weight(name, tuple(parameter.shape))))
     return model
-
-
-def make_weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The golden value of a parameter: noise seeded by its name, scaled by its role."""
-    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
-    leaf = name.rpartition(".")[2]
-    if leaf == "weight" and ("norm" in name or name.startswith("decoder_pred.1.")):
-        return 1.0 + 0.1 * noise
-    if leaf == "bias":
-        return 0.05 * noise
-    if "rel_pos" in name:
-        return 0.2 * noise
-    if leaf == "pos_embed" or "_token" in leaf:
-        return 0.5 * noise
-    return noise / np.sqrt(int(np.prod(shape[1:])))
-
-
-def make_inputs(seed: int, n: int, h: int, w: int, black: int | None = None) -> Inputs:
-    """Blocky random canvases; sample 0 hides the bottom half, the others half of the tokens at random."""
-    rng = np.random.RandomState(seed)
-    images, targets = _blocks(rng, n, h, w), _blocks(rng, n, h, w)
-    if black is not None:
-        targets[black] = 0
-    mask = np.zeros((n, h // 16 * (w // 16)), np.int64)
-    mask[0, mask.shape[1] // 2:] = 1
-    for row in mask[1:]:
-        row[rng.permutation(len(row))[: len(row) // 2]] = 1
-    weight = (rng.rand(n, 3, h, w) > 0.2).astype(np.float32)
-    weight[:, :, : h // 4] = 1
-    if n > 1:
-        weight[1] *= 10
-    images, targets = normalize(torch.from_numpy(images)), normalize(torch.from_numpy(targets))
-    return Inputs(images, targets, torch.from_numpy(mask).view(n, h // 16, w // 16), torch.from_numpy(weight))
-
-
-def _blocks(rng: np.random.RandomState, n: int, h: int, w: int) -> NDArray[np.float32]:
-    coarse = rng.rand(n, 3, h // 8, w // 8).astype(np.float32).repeat(8, 2).repeat(8, 3)
-    return np.clip(coarse + 0.05 * rng.standard_normal((n, 3, h, w)).astype(np.float32), 0, 1)

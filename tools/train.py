@@ -13,7 +13,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from engine.config import flatten, load_config
+from engine.config import flatten
+from engine.load_config import load_config
 from engine.train import NonFiniteError, run
 
 
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str]) -> None:
         else:
             run(config)
     except (ValueError, NonFiniteError) as error:
-        sys.exit(f"error: {str(error).strip().splitlines()[-1]}")  # the last line: a loader worker adds its stack above
+        message = str(error).partition("Original Traceback")[2] or str(error)  # a loader worker adds its stack
+        sys.exit(f"error: {message.rpartition('ValueError: ')[2].strip()}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Images: reading with clear errors, and ImageNet normalisation. Once for all."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ def read_rgb(path: Path) -> Image.Image:
         raise ValueError(f"{path} has 16 or more bits a channel where 8 are due; save it as 8-bit RGB")
     if image.mode not in _EIGHT_BIT:
         raise ValueError(f"{path} is {image.mode}; convert it to RGB")
+    image.info.pop("transparency", None)  # of a palette: colours are read without it
     return image.convert("RGB")
 
 
@@ -30,28 +32,32 @@ def read_uint16(path: Path) -> NDArray[np.uint16]:
     """A 16-bit gray image, (H, W); ValueError if it holds anything else."""
     image = _decode(path)
     if image.mode not in _SIXTEEN_BIT:
-        raise ValueError(f"{path} is an 8-bit {image.mode} image where 16-bit gray is due")
-    return np.asarray(image).astype(np.uint16)
+        raise ValueError(f"{path} is an 8-bit {image.mode} image where 16-bit gray is due; prepare it again")
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"{path} holds values outside 0..65535; save it as 16-bit gray")
+    return values.astype(np.uint16)
 
 
 def _decode(path: Path) -> Image.Image:
     """The decoded file; every way to be broken becomes one sentence."""
+    if not path.exists():
+        raise ValueError(f"{path} does not exist")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
     try:
-        if path.stat().st_size == 0:
-            raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it")
-            image.load()
-            return image
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist") from None
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # broken metadata, size: see below
+            if image.width * image.height <= MAX_PIXELS:
+                image.load()
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image in a known format; replace it") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{path} has far more than {MAX_PIXELS} pixels; shrink it") from None
-    except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG chunk as SyntaxError
+    except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, IndexError and others
         raise ValueError(f"{path} is truncated or broken ({error}); copy or download it again") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it")
+    return image
 
 
 def to_tensor(image: Image.Image) -> Tensor:

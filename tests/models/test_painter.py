@@ -8,7 +8,8 @@ from models import MODELS, Painter, create_model, model_config
 from models.attention import BACKENDS, attend
 from models.vit import absolute_position, attend_in_windows, relative_table, share_query
 
-TINY = dict(img_size=(64, 32), embed_dim=24, depth=4, num_heads=2, decoder_embed_dim=4, drop_path_rate=0.0)
+TINY = {"img_size": (64, 32), "embed_dim": 24, "depth": 4, "num_heads": 2, "decoder_embed_dim": 4,
+        "drop_path_rate": 0.0}
 
 
 def tiny(**changes):

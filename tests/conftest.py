@@ -1,0 +1,40 @@
+"""For the whole suite: a tiny data root with pairs of every type; real samples where there are any."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.tasks import TASKS, Depth
+
+NUM_PAIRS = 3
+SIZE = (40, 48)  # (h, w)
+
+
+@pytest.fixture
+def tiny_root(tmp_path: Path) -> Path:
+    """A data root with NUM_PAIRS pairs of each type, listed in TYPE.json; every file is an own picture."""
+    rng = np.random.default_rng(0)
+    for pair_type, task in TASKS.items():
+        entries = []
+        for i in range(NUM_PAIRS):
+            image, target = f"{pair_type}/image_{i}.png", f"{pair_type}/target_{i}.png"
+            (tmp_path / pair_type).mkdir(exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / image)
+            label = (rng.integers(1, 10_000, SIZE, dtype=np.uint16) if isinstance(task, Depth)
+                     else rng.integers(1, 256, (*SIZE, 3), dtype=np.uint8))
+            Image.fromarray(label).save(tmp_path / target)
+            entries.append({"image_path": image, "target_path": target, "type": pair_type})
+        (tmp_path / f"{pair_type}.json").write_text(json.dumps(entries))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def samples() -> tuple[Path, ...]:
+    """The data roots of a folder with a few real files of every source, named by PAINTER_SAMPLES."""
+    if not (folder := os.environ.get("PAINTER_SAMPLES")):
+        pytest.skip("PAINTER_SAMPLES names no folder with `datasets/` and `prepared/` samples")
+    return Path(folder, "datasets"), Path(folder, "prepared")

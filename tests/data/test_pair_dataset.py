@@ -1,0 +1,191 @@
+"""Samples: two pairs of a type stitched, normalised, masked and weighted, all by the seed of their draw."""
+
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from data import pair_dataset
+from data.pair_dataset import MaskConfig, PairDataset, Sample
+from data.pairs import read_pairs
+from data.prompt import half_mask
+from data.sampler import Draw, ValSampler
+from data.tasks import TASKS, task_of
+from util.image import denormalize
+
+CANVAS, GRID = (64, 32), (16, 8)
+MASK = MaskConfig(block_size=(4, 40))
+UNMOVED = ("coco_image2panoptic_inst", "coco_image2pose")
+MOVED = tuple(set(TASKS) - set(UNMOVED))
+
+
+def dataset(root, *types: str, train: bool = True, mask: MaskConfig = MASK) -> PairDataset:
+    pairs = [pair for name in types or TASKS for pair in read_pairs([root], f"{name}.json")]
+    return PairDataset([root], pairs, CANVAS, GRID, mask, train)
+
+
+def entries(sample: Sample) -> tuple[int, int]:
+    """Which entries of the list are above and below, as the sample's `files` says."""
+    above, below = re.fullmatch(r".*entry (\d+) .* above .*entry (\d+) .*", sample.files).groups()
+    return int(above), int(below)
+
+
+def is_half(sample: Sample) -> bool:
+    return torch.equal(sample.mask, half_mask(GRID))
+
+
+def same(a: Sample, b: Sample) -> bool:
+    return torch.equal(torch.cat(tuple(a)[:2]), torch.cat(tuple(b)[:2])) and torch.equal(a.mask, b.mask)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("name", TASKS)
+def test_shapes_types_and_range(tiny_root, name, train):
+    pairs = dataset(tiny_root, name, train=train)
+    assert len(pairs) == 3
+    for seed in range(4):
+        sample = pairs[Draw(2, (seed,))]
+        for canvas in (sample.image, sample.target, sample.weight):
+            assert canvas.shape == (3, *CANVAS)
+            assert canvas.dtype == torch.float32
+        assert sample.mask.shape == GRID
+        assert sample.mask.dtype == torch.bool
+        assert sample.mask.sum() == 64
+        assert sample.type == name
+        assert entries(sample)[0] == 2
+        assert f"{name}.json, entry 2 ({name}/image_2.png) above {name}.json, entry" in sample.files
+        assert -0.4 < denormalize(sample.image).min() < 0.3  # noise; the canvas crop overshoots a little
+        assert 0.5 < denormalize(sample.image).max() < 1.4
+
+
+def expected_half(root, name: str, entry: int, kind: str, resample: Image.Resampling) -> np.ndarray:
+    """(3, 32, 32): a file resized and normalised by hand."""
+    with Image.open(root / name / f"{kind}_{entry}.png") as image:
+        if image.mode == "I;16":
+            gray = np.minimum(np.array(image) * 255.0 / 10000, 255).astype(np.uint8)
+            image = Image.fromarray(gray)
+        small = np.array(image.convert("RGB").resize((32, 32), resample)) / 255
+    return ((small - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_validation_stitches_plain_pairs_under_the_half_mask(tiny_root, name):
+    pairs, bicubic = dataset(tiny_root, name, train=False), Image.Resampling.BICUBIC
+    target_resample = bicubic if "depth" in name or "pose" in name else Image.Resampling.NEAREST
+    for index in range(3):
+        sample = pairs[Draw(index, (7, index))]
+        above, below = entries(sample)
+        assert above == index
+        image = [expected_half(tiny_root, name, i, "image", bicubic) for i in (above, below)]
+        target = [expected_half(tiny_root, name, i, "target", target_resample) for i in (above, below)]
+        np.testing.assert_allclose(sample.image, np.concatenate(image, axis=1), atol=1e-5)
+        np.testing.assert_allclose(sample.target, np.concatenate(target, axis=1), atol=1e-5)
+        assert is_half(sample)
+
+
+def test_weight_is_the_tasks_view_of_the_target(tiny_root):
+    """Black holes in the target, and the weight follows them through crop and flip."""
+    for name, value in (("nyuv2_image2depth", np.uint16(0)), ("ade20k_image2semantic", np.uint8(0))):
+        for path in (tiny_root / name).glob("target_*.png"):
+            with Image.open(path) as image:
+                label = np.array(image)
+            label[:25, :20] = value
+            Image.fromarray(label).save(path)
+        for index in range(3):
+            sample = dataset(tiny_root, name)[Draw(index, (1, index))]
+            black = denormalize(sample.target) < 1e-6
+            assert 0 < black.float().mean() < 1
+            assert (sample.weight[black] == 0).all()
+            assert (sample.weight[denormalize(sample.target) > 1e-3] == 1).all()
+            again = task_of(name).loss_weight(denormalize(sample.target))
+            assert (sample.weight != again).float().mean() < 0.001
+
+
+def test_the_partner_is_any_pair_of_the_same_type(tiny_root):
+    pairs = dataset(tiny_root)
+    for index, pair in enumerate(pairs.pairs):
+        samples = [pairs[Draw(index, (seed,))] for seed in range(12)]
+        assert all(sample.files.count(f"{pair.type}.json") == 2 for sample in samples)
+        assert {entries(sample) for sample in samples} == {(pair.entry, i) for i in range(3)}
+
+
+def test_a_pair_alone_of_its_type_is_its_own_partner_augmented_apart(tiny_root):
+    whole = dataset(tiny_root, "derain_image2derain", mask=MaskConfig(half_ratio=1))
+    alone = PairDataset(whole.roots, whole.pairs[:1], CANVAS, GRID, whole.mask, True)
+    sample = alone[Draw(0, (0,))]
+    assert entries(sample) == (0, 0)
+    assert not torch.equal(*sample.image.split(32, dim=1))
+
+
+def test_a_sample_is_a_pure_function_of_its_draw(tiny_root):
+    pairs, other = dataset(tiny_root), dataset(tiny_root)
+    for index in range(0, len(pairs), 2):
+        first = pairs[Draw(index, (3, index, 5))]
+        random.seed(index)
+        torch.manual_seed(index)
+        pairs[Draw(0, (index,))]
+        assert same(first, pairs[Draw(index, (3, index, 5))])
+        assert same(first, other[Draw(index, (3, index, 5))])
+        assert not same(first, pairs[Draw(index, (3, index, 6))])
+
+
+@pytest.mark.parametrize("half_ratio", [0, 0.3, 1])
+def test_half_mask_rate(tiny_root, half_ratio):
+    pairs, num = dataset(tiny_root, mask=MaskConfig(half_ratio, 0.5, (4, 40))), 300
+    rate = np.mean([is_half(pairs[Draw(seed % len(pairs), (seed,))]) for seed in range(num)])
+    assert abs(rate - half_ratio) <= 4 * np.sqrt(half_ratio * (1 - half_ratio) / num)
+
+
+def test_mask_ratio(tiny_root):
+    pairs = dataset(tiny_root, mask=MaskConfig(0, 0.75, (4, 40)))
+    assert {int(pairs[Draw(0, (seed,))].mask.sum()) for seed in range(5)} == {96}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_canvas_is_cropped_unless_half_masked_or_positions_are_absolute(tiny_root, name, monkeypatch):
+    crops: list[str] = []
+    crop_canvas = pair_dataset.crop_canvas
+    monkeypatch.setattr(pair_dataset, "crop_canvas", lambda *args: crops.append(args[2]) or crop_canvas(*args))
+    pairs = dataset(tiny_root, name, mask=MaskConfig(0.5, 0.5, (4, 40)))
+    block_masked = sum(not is_half(pairs[Draw(0, (seed,))]) for seed in range(20))
+    assert 0 < block_masked < 20
+    assert crops == ([] if name in UNMOVED else [task_of(name).target_interp] * block_masked)
+    dataset(tiny_root, name, train=False)[Draw(0, (0,))]
+    assert len(crops) == (0 if name in UNMOVED else block_masked)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_only_tasks_whose_positions_are_absolute_train_on_unmoved_pairs(tiny_root, name):
+    training, validation = (dataset(tiny_root, name, train=train) for train in (True, False))
+    for draw in (Draw(0, (seed,)) for seed in range(4)):
+        assert torch.equal(training[draw].image, validation[draw].image) == (name in UNMOVED)
+
+
+def test_samples_collate_field_by_field(tiny_root):
+    pairs = dataset(tiny_root, train=False)
+    batches = list(DataLoader(pairs, batch_size=2, sampler=ValSampler(range(4), 0, 0, 1)))
+    assert [type(batch) for batch in batches] == [Sample, Sample]
+    assert batches[1].image.shape == batches[1].target.shape == batches[1].weight.shape == (2, 3, *CANVAS)
+    assert batches[1].mask.shape == (2, *GRID)
+    assert list(batches[1].type) == [pairs.pairs[2].type, pairs.pairs[3].type]
+    assert len(batches[1].files) == 2
+
+
+def test_a_broken_partner_is_named(tiny_root):
+    pairs = dataset(tiny_root, "derain_image2derain")
+    (tiny_root / "derain_image2derain/target_2.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"derain_image2derain.json, entry 2: .*target_2.png is empty"):
+        [pairs[Draw(0, (seed,))] for seed in range(20)]
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"half_ratio": 1.1}, "half_ratio 1.1"), ({"half_ratio": -0.1}, "half_ratio -0.1"),
+    ({"ratio": 0}, "ratio 0"), ({"ratio": 1}, "ratio 1"), ({"ratio": float("nan")}, "ratio nan"),
+    ({"block_size": (0, 4)}, r"\(0, 4\)"), ({"block_size": (5, 4)}, r"\(5, 4\)")])
+def test_impossible_masks_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        MaskConfig(**wrong)

@@ -1,0 +1,92 @@
+"""Configs: complete, typed, overridable; what is wrong is named with what would be right."""
+
+import dataclasses
+import json
+
+import pytest
+
+from engine.config import RunConfig, flatten
+from engine.load_config import CONFIG_FOLDER, load_config
+from tools.train import main
+
+FILES = sorted(path for path in CONFIG_FOLDER.glob("*.py") if path.stem not in ("__init__", "sources"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_config_reads_and_opens_with_command_time_and_result(path):
+    config = load_config([path.stem], "tools/train.py")
+    assert config == load_config([str(path)], "tools/train.py")
+    head = path.read_text().split('"""')[1]
+    assert path.stem in head
+    assert "Time:" in head
+    assert "Expected:" in head
+    json.dumps(flatten(config))
+
+
+def test_the_full_run_is_the_papers():
+    config = load_config(["painter_vit_large"], "")
+    weights = {name: source.weight for name, source in config.data.sources.items()}
+    assert weights == {"nyuv2_depth": 0.1, "ade20k_semantic": 0.2, "coco_instance": 0.15, "coco_semantic": 0.25,
+                       "coco_pose": 0.2, "denoise": 0.15, "derain": 0.05, "enhance": 0.05}
+    o = config.optim
+    assert (o.steps, o.warmup, o.global_batch, o.lr, o.betas) == (54_000, 3_600, 2_048, 1e-3, (0.9, 0.999))
+    assert (o.weight_decay, o.layer_decay, o.clip_grad, o.loss) == (0.1, 0.8, 3, "smoothl1")
+    assert (config.model.img_size, config.model.depth, config.model.drop_path_rate) == ((896, 448), 24, 0.1)
+    assert config.data.mask == dataclasses.replace(config.data.mask, half_ratio=0.1, ratio=0.5, block_size=(16, 392))
+
+
+def test_command_line_overrides_any_value():
+    config = load_config(["painter_vit_large", "--optim.lr", "5e-4", "--data.sources.coco_pose.weight", "0",
+                          "--model.merge_after", "None", "--data.roots", "a", "b", "--model.img_size", "448", "224"], "")
+    assert config.optim.lr == 5e-4
+    assert config.data.sources["coco_pose"].weight == 0
+    assert config.model.merge_after is None
+    assert [str(root) for root in config.data.roots] == ["a", "b"]
+    assert config.model.grid == (28, 14)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--optim.lrr", "1"], "--optim.lr"),
+    (["--data.sources.coco_poze.weight", "1"], "coco_pose"),
+    (["--optim.lr", "fast"], "could not convert string to float"),
+    (["--optim.loss", "l3"], "invalid choice 'l3'"),
+    (["--model.depth", "6"], "multiple of 4"),
+])
+def test_wrong_override_is_an_error_with_a_suggestion(arguments, message, capsys):
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        load_config(["painter_vit_large", *arguments], "tools/train.py")
+    assert message in capsys.readouterr().err + str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("config = RunConfig(data=DataConfig(sources={}), outdir=Path('x'))", "RunConfig has no key 'outdir'; did you mean 'out_dir'?"),
+    ("config = OptimConfig(learning=1)", "OptimConfig has no key 'learning'"),
+    ("config = OptimConfig()", "does not define `config = RunConfig"),
+    ("config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), optim=OptimConfig(lr='1e-3'))", "optim.lr"),
+    ("config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), init='a', init_mae='b')", "not both"),
+    ("x = 1 +", "is not a Python file"),
+])
+def test_wrong_config_file_is_one_sentence(text, message, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from pathlib import Path\nfrom engine.config import *\n" + text)
+    with pytest.raises(ValueError, match=r"mine\.py|not both") as caught:
+        load_config([str(path)], "")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([], "usage"), (["painter_vit_larg"], "did you mean painter_vit_large?"), (["/no/such.py"], "there is no config"),
+])
+def test_missing_config_names_the_known_ones(arguments, message):
+    with pytest.raises(ValueError, match=r"config|usage") as caught:
+        load_config(arguments, "tools/train.py")
+    assert message in str(caught.value)
+
+
+def test_print_config_prints_keys_as_the_command_line_takes_them(capsys):
+    main(["painter_vit_large", "--optim.lr", "0.5", "--print_config"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "optim.lr = 0.5" in lines
+    assert "data.sources.coco_pose.weight = 0.2" in lines
+    assert len(lines) == len(flatten(load_config(["painter_vit_large"], "")))
+    assert {f.name for f in dataclasses.fields(RunConfig)} == {line.split(" = ")[0].split(".")[0] for line in lines}

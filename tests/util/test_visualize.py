@@ -1,0 +1,34 @@
+"""The pictures: each column shows what its name says."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from util.image import normalize
+from util.visualize import CAPTION, GAP, canvas_strip, captioned, save_png
+
+
+def test_columns_are_input_masked_pred_target():
+    def flat(value):
+        return normalize(torch.full((3, 32, 16), value))
+
+    mask = torch.tensor([[False], [True]])
+    strip = canvas_strip(flat(0.2), flat(0.4), mask, flat(1.7))
+    assert strip.shape == (32, 4 * 16 + 3 * GAP, 3)
+    top, bottom = ([strip[row, column * (16 + GAP) + 8, 0] for column in range(4)] for row in (8, 24))
+    assert top == [51, 102, 102, 102]  # visible: the target in all columns
+    assert bottom == [51, 128, 255, 102]  # hidden: gray, and the prediction clipped
+
+
+def test_captioned_stacks_and_enlarges():
+    strips = [np.zeros((4, 40, 3), np.uint8), np.full((4, 40, 3), 9, np.uint8)]
+    sheet = captioned(strips, scale=2)
+    assert sheet.shape == ((4 + GAP + 4) * 2 + CAPTION, 80, 3)
+    assert (sheet[-1] == 9).all()
+    assert (sheet[:CAPTION] < 255).any()  # the names of the columns
+
+
+def test_save_png_makes_its_folder(tmp_path):
+    save_png(tmp_path / "a" / "b.png", np.full((2, 3, 3), 7, np.uint8))
+    with Image.open(tmp_path / "a" / "b.png") as image:
+        assert np.asarray(image).tolist() == [[[7] * 3] * 3] * 2
