@@ -28,8 +28,8 @@ class DataConfig:
     roots: tuple[Path, ...] = (Path("datasets"),)
     """data roots, searched in order"""
     mask: MaskConfig = field(default_factory=MaskConfig)
-    num_workers: int = 8
-    """loader processes of each rank; 0 loads in the training process"""
+    num_workers: int | None = None
+    """loader processes of each rank; 0 loads in the training process, None: one a core, at most 8"""
     check_files: bool = True
     """look for every file of every list before training"""
 

@@ -20,8 +20,12 @@ CONFIG_FOLDER = Path(__file__).parent.parent / "configs"
 
 def load_config(arguments: Sequence[str], prog: str) -> RunConfig:
     """The config file or name in arguments[0], with the overrides that follow it."""
+    usage = f"usage: {prog} CONFIG [--key value ...]; CONFIG is a file or one of {_names()}"
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"{usage}\n\nThe keys of a run: {prog} CONFIG --help", flush=True)
+        raise SystemExit(0)
     if not arguments or arguments[0].startswith("-"):
-        raise ValueError(f"which run? usage: {prog} CONFIG [--key value ...]; CONFIG is a file or one of {_names()}")
+        raise ValueError(f"which run? {usage}")
     path = _config_file(arguments[0])
     config = _read(path)
     return tyro.cli(RunConfig, prog=f"{prog} {arguments[0]}", default=config, args=list(arguments[1:]),
@@ -30,7 +34,7 @@ def load_config(arguments: Sequence[str], prog: str) -> RunConfig:
 
 
 def _names() -> str:
-    return ", ".join(sorted(path.stem for path in CONFIG_FOLDER.glob("*.py") if not path.stem.startswith("_")))
+    return ", ".join(sorted(path.stem for path in CONFIG_FOLDER.glob("*.py") if path.stem not in ("__init__", "sources")))
 
 
 def _config_file(name: str) -> Path:

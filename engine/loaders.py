@@ -1,5 +1,6 @@
 """From a run's data config to batches."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -73,5 +74,8 @@ def _dataset(config: RunConfig, pairs: list[Pair], train: bool) -> PairDataset:
 
 def _loader(config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler,
             world: World) -> DataLoader[Sample]:
-    return DataLoader(dataset, batch_size=config.optim.micro_batch, sampler=sampler, num_workers=config.data.num_workers,
+    workers = config.data.num_workers
+    if workers is None:
+        workers = max(1, min(8, (os.cpu_count() or 1) // world.local_size))
+    return DataLoader(dataset, batch_size=config.optim.micro_batch, sampler=sampler, num_workers=workers,
                       pin_memory=world.device.type == "cuda", generator=torch.Generator())

@@ -55,6 +55,10 @@ class Run:
         if world.size > 1:
             self.model = DistributedDataParallel(self.state.model)
         self.logger = make_logger(config, self.state.step) if world.is_main else Logger()
+        if world.is_main:
+            logging.info("%d pairs of %d sources; %d steps of %d samples = %d accumulated x %d ranks x %d at once; %s, %s",
+                         self.lists.num_train, len(self.lists.train), self.total_steps, config.optim.global_batch,
+                         self.accumulation, world.size, config.optim.micro_batch, world.device, config.optim.precision)
 
     def train(self) -> dict[str, Validation]:
         """Take all steps that are left; after the last one, validate and save whatever the intervals."""

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     except (ValueError, NonFiniteError) as error:
         message = str(error).partition("Original Traceback")[2] or str(error)  # a loader worker adds its stack
         sys.exit(f"error: {message.rpartition('ValueError: ')[2].strip()}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last checkpoint")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class World:
-    """This process among all; (0, 1) when not launched by torchrun."""
+    """This process among all; rank 0 of 1 when not launched by torchrun."""
 
     rank: int
     size: int
+    local_size: int
+    """ranks on this machine"""
     device: torch.device
 
     @property
@@ -24,7 +26,7 @@ class World:
 
 
 def join_world(device: str, timeout_minutes: float = 30) -> World:
-    """Join the process group of the launch, if there is one. `device` is auto, cpu or cuda."""
+    """Join the process group of the launch, if there is one; `device` is auto, cpu or cuda."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -35,7 +37,7 @@ def join_world(device: str, timeout_minutes: float = 30) -> World:
         torch.cuda.set_device(place)
     if size > 1:
         dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=timedelta(minutes=timeout_minutes))
-    return World(int(os.environ.get("RANK", 0)), size, place)
+    return World(int(os.environ.get("RANK", 0)), size, int(os.environ.get("LOCAL_WORLD_SIZE", 1)), place)
 
 
 def leave_world() -> None:

@@ -83,6 +83,12 @@ def test_missing_config_names_the_known_ones(arguments, message):
     assert message in str(caught.value)
 
 
+def test_help_without_a_config_teaches(capsys):
+    with pytest.raises(SystemExit):
+        load_config(["--help"], "tools/train.py")
+    assert "CONFIG is a file or one of demo, painter_vit_large" in capsys.readouterr().out
+
+
 def test_print_config_prints_keys_as_the_command_line_takes_them(capsys):
     main(["painter_vit_large", "--optim.lr", "0.5", "--print_config"])
     lines = capsys.readouterr().out.splitlines()

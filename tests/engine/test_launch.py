@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,6 @@ def test_two_cpu_processes_train(data_root, tmp_path):
           for part in (f"--data.sources.{name}.weight", "0")],
         "--data.sources.derain.train", "derain.json", "--data.sources.derain.val", "derain.json",
         "--data.sources.nyuv2_depth.train", "depth.json", "--data.sources.nyuv2_depth.val", "depth.json",
-        NNODES="1", GPUS_PER_NODE="2")
+        PYTHON=sys.executable, NNODES="1", GPUS_PER_NODE="2")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "step_0000002.pth").exists()

@@ -215,6 +215,15 @@ def test_a_broken_image_stops_with_list_entry_and_file(config, data_root, tmp_pa
     assert "\n" not in message
 
 
+def test_real_samples_of_all_eight_sources_train(samples, tmp_path):
+    main(["painter_vit_large", "--data.roots", *map(str, samples), "--out_dir", str(tmp_path), "--device", "cpu",
+          "--data.num_workers", "2", "--optim.steps", "2", "--optim.warmup", "1", "--optim.global_batch", "16",
+          "--optim.precision", "fp32", "--log.every", "1", "--model.img_size", "128", "64", "--model.depth", "4",
+          "--model.embed_dim", "24", "--model.num_heads", "2", "--model.decoder_embed_dim", "4"])
+    assert len(losses(tmp_path)) == 2
+    assert len(list((tmp_path / "pictures").iterdir())) == 8
+
+
 def test_resuming_another_model_names_the_keys(config):
     run(config)
     with pytest.raises(ValueError, match="does not fit the model") as caught:
