@@ -71,7 +71,8 @@ class PairDataset(Dataset[Sample]):
     def __getitem__(self, draw: Draw) -> Sample:
         rng = np.random.default_rng(draw.seed)
         first = self.pairs[draw.index]
-        second = self.pairs[rng.choice(self.by_type[first.type])]
+        alike = self.by_type[first.type]
+        second = self.pairs[alike[rng.integers(len(alike))]]
         task = task_of(first.type)
         (top_image, top_target), (low_image, low_target) = (self._half(pair, task, rng) for pair in (first, second))
         image, target = stitch(top_image, low_image), stitch(top_target, low_target)

@@ -27,9 +27,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-FORMAT = 1  # raise it whenever the files change, so that older data sets are made again
+FORMAT = 2  # raise it whenever the files change, so that older data sets are made again
 STAMP = "demo_data.json"
-LONG_SIDE, NUM_DRAWS = 384, 4
+LONG_SIDE = {"train": 128, "val": 96}  # of a restoration photograph; a half canvas of the demo is 96 x 96
+NUM_DRAWS = 2
 
 FOCAL_PX, BASELINE_MM, OFFSET_PX = 994.978, 193.001, 31.086  # calibration of the shipped motorcycle
 SPLIT_X = 494
@@ -39,21 +40,23 @@ DEPTH_CROPS = {  # (x, y, size) in pixels of the 741 x 500 left view
     "val": [(SPLIT_X, y, 247) for y in (0, 126, 253)],
 }
 
-View = tuple[str, tuple[int, int, int, int] | None]  # photograph, its part (left, top, right, bottom) or all
+Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
+WHOLE: Box = (0, 0, 1, 1)
+QUARTERS: dict[str, Box] = {f"_{x}{y}": (x / 2, y / 2, (x + 1) / 2, (y + 1) / 2) for y in (0, 1) for x in (0, 1)}
+TRAIN = ("astronaut.png", "brick.png", "camera.png", "coins.png", "grass.png", "gravel.png", "ihc.png", "moon.png",
+         "motorcycle_left.png", "retina.jpg", "rocket.jpg")
+
+View = tuple[str, Box]  # photograph and its part
 VIEWS: dict[str, dict[str, View]] = {
-    "train": {
-        **{stem: (f"{stem}.png", None) for stem in
-           ("astronaut", "brick", "camera", "coins", "grass", "gravel", "ihc", "moon")},
-        **{stem: (f"{stem}.jpg", None) for stem in ("retina", "rocket")},
-        "motorcycle": ("motorcycle_left.png", (0, 0, SPLIT_X, 500)),
-    },
-    "val": {
-        "chelsea": ("chelsea.png", None),
-        "chelsea_left": ("chelsea.png", (0, 0, 300, 300)),
-        "chelsea_right": ("chelsea.png", (151, 0, 451, 300)),
-        "coffee": ("coffee.png", None),
-        "coffee_left": ("coffee.png", (0, 0, 400, 400)),
-        "coffee_right": ("coffee.png", (200, 0, 600, 400)),
+    "train": {Path(name).stem + part: (name, box)
+              for name in TRAIN for part, box in {"": WHOLE, **QUARTERS}.items()},
+    "val": {  # squares
+        "chelsea_left": ("chelsea.png", (0, 0, 300 / 451, 1)),
+        "chelsea_right": ("chelsea.png", (151 / 451, 0, 1, 1)),
+        "chelsea_face": ("chelsea.png", (120 / 451, 60 / 300, 320 / 451, 260 / 300)),
+        "coffee_left": ("coffee.png", (0, 0, 2 / 3, 1)),
+        "coffee_right": ("coffee.png", (1 / 3, 0, 1, 1)),
+        "coffee_cup": ("coffee.png", (150 / 600, 0, 430 / 600, 280 / 400)),
     },
 }
 
@@ -65,10 +68,10 @@ def add_noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def add_rain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Bright parallel streaks, up to 27 degrees off the vertical, on (h, w, 3) in 0..1; not clipped."""
-    slope, length = rng.uniform(-0.5, 0.5), int(rng.integers(20, 45))
-    drops = (rng.random(image.shape[:2]) < 0.12 / length) * rng.uniform(0.5, 1, image.shape[:2])
+    slope, length = rng.uniform(-0.5, 0.5), int(rng.integers(8, 20))
+    drops = (rng.random(image.shape[:2]) < 0.15 / length) * rng.uniform(0.5, 1, image.shape[:2])
     streaks = sum(np.roll(drops, (step, round(step * slope)), axis=(0, 1)) for step in range(length))
-    return image + gaussian_filter(streaks, 0.7)[..., None]
+    return image + gaussian_filter(streaks, 0.4)[..., None]
 
 
 def darken(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -133,7 +136,7 @@ def _restoration_pairs(split: str, seed: int) -> Iterator[Pair]:
                 image_path = f"{folder}/input/{name}{draw}.png"
                 key = (seed, zlib.crc32(image_path.encode()))  # a stream of its own: order does not matter
                 yield Pair(f"{list_stem}_{split}.json", image_path, f"{folder}/target/{name}.png", pair_type,
-                           partial(_degraded, view, degrade, key))
+                           partial(_degraded, view, LONG_SIDE[split], degrade, key))
 
 
 def _depth_pairs(split: str) -> Iterator[Pair]:
@@ -143,8 +146,9 @@ def _depth_pairs(split: str) -> Iterator[Pair]:
                    f"{folder}/target/{name}", "nyuv2_image2depth", partial(_depth_crop, x, y, size))
 
 
-def _degraded(view: View, degrade: Callable, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    target = _photograph(view)
+def _degraded(view: View, long_side: int, degrade: Callable,
+              key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    target = _photograph(view, long_side)
     image = degrade(target / 255, np.random.default_rng(key))
     return np.round(image.clip(0, 1) * 255).astype(np.uint8), target
 
@@ -156,10 +160,13 @@ def _depth_crop(x: int, y: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache
-def _photograph(view: View) -> np.ndarray:
-    name, box = view
-    photograph = Image.open(_shipped(name)).convert("RGB").crop(box)  # first: nothing outside may leak in
-    photograph.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=None)
+def _photograph(view: View, long_side: int) -> np.ndarray:
+    name, (left, top, right, bottom) = view
+    photograph = Image.open(_shipped(name)).convert("RGB")
+    width, height = SPLIT_X if name.startswith("motorcycle") else photograph.width, photograph.height
+    box = (round(left * width), round(top * height), round(right * width), round(bottom * height))
+    photograph = photograph.crop(box)  # first: nothing outside may leak in
+    photograph.thumbnail((long_side, long_side), Image.Resampling.LANCZOS, reducing_gap=None)
     return np.asarray(photograph)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from data.sampler import Draw, TrainSampler, ValSampler
 
-SIZES, WEIGHTS = (5, 1, 40, 7), (0.1, 0.2, 0.15, 0.05)
+SIZES, WEIGHTS = (5, 1, 40, 27), (0.1, 0.2, 0.15, 0.05)
 SEED = attrgetter("seed")
 
 

@@ -90,9 +90,9 @@ def test_instances_count_alike():
 @pytest.mark.parametrize(("num_painted", "level", "counts"), [
     (299, 1.0, False), (300, 1.0, True), (300, 1.1e-5, True), (2400, 0.9e-5, False), (0, 0, False)])
 def test_a_canvas_with_fewer_than_300_painted_values_counts_nothing(pair_type, num_painted, level, counts):
-    target = torch.zeros(3, 20, 40)
-    target.flatten()[:num_painted] = level
-    assert bool(task_of(pair_type).loss_weight(target).any()) == counts
+    target = torch.zeros(20, 40, 3)
+    target.flatten()[:num_painted] = level  # pixel by pixel, three values each
+    assert bool(task_of(pair_type).loss_weight(target.permute(2, 0, 1)).any()) == counts
 
 
 def test_weights_leave_the_target_alone():
