@@ -17,12 +17,13 @@ ATTEMPTS = 10  # to place a block before giving up
 def block_mask(grid: Grid, num_hidden: int, block_size: tuple[int, int], rng: Generator) -> Tensor:
     """(h, w) bool with exactly num_hidden tokens hidden, in blocks of block_size (least, most) tokens.
 
-    Overlapping blocks hide only what is new; at the end random tokens are hidden or freed to meet the count.
+    A block counts what it newly hides; where no more block fits, random tokens complete the count.
     """
     mask = np.zeros(grid, dtype=bool)
     while (left := num_hidden - int(mask.sum())) > 0 and _add_block(mask, min(left, block_size[1]), block_size[0], rng):
         pass
-    _meet_count(mask, num_hidden, rng)
+    left = num_hidden - int(mask.sum())
+    mask.flat[rng.choice(np.flatnonzero(~mask), left, replace=False)] = True
     return torch.from_numpy(mask)
 
 
@@ -40,10 +41,3 @@ def _add_block(mask: NDArray[np.bool_], most: int, least: int, rng: Generator) -
             block[:] = True
             return True
     return False
-
-
-def _meet_count(mask: NDArray[np.bool_], num_hidden: int, rng: Generator) -> None:
-    """Free or hide random tokens in place until num_hidden are hidden."""
-    excess = int(mask.sum()) - num_hidden
-    candidates = np.flatnonzero(mask if excess > 0 else ~mask)
-    mask.flat[rng.choice(candidates, abs(excess), replace=False)] = excess < 0

@@ -1,8 +1,9 @@
 """Pairs -> training samples: two pairs of one type, stitched, masked and weighted (paper, section 3.3)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from data.masking import block_mask
 from data.pairs import Pair, Roots, read_pair
 from data.prompt import Grid, half_mask, stitch
 from data.sampler import Draw
-from data.tasks import Task, task_of
+from data.tasks import Interp, task_of
 from data.transforms import augment_pair, crop_canvas, resize_pair
 from util.image import normalize, to_tensor
 
@@ -57,9 +58,11 @@ class Sample(NamedTuple):
 class PairDataset(Dataset[Sample]):
     """`dataset[draw]` is a pure function of the draw: its pair on top, a random second pair of its type below."""
 
-    def __init__(self, roots: Roots, pairs: Sequence[Pair], canvas: tuple[int, int], grid: Grid,
-                 mask: MaskConfig, train: bool) -> None:
+    def __init__(self, roots: Roots, pairs: Sequence[Pair], canvas: tuple[int, int], grid: Grid, mask: MaskConfig,
+                 train: bool, jitter: float = 0.8, target_interp: Mapping[str, Interp] = MappingProxyType({})) -> None:
+        """`jitter` is the chance of colour jitter; `target_interp` overrides the tasks' own, by pair type."""
         self.roots, self.pairs, self.grid, self.mask, self.train = roots, pairs, grid, mask, train
+        self.jitter, self.target_interp = jitter, target_interp
         self.half_size = (canvas[0] // 2, canvas[1])
         self.by_type: defaultdict[str, list[int]] = defaultdict(list)
         for i, pair in enumerate(pairs):
@@ -74,23 +77,25 @@ class PairDataset(Dataset[Sample]):
         alike = self.by_type[first.type]
         second = self.pairs[alike[rng.integers(len(alike))]]
         task = task_of(first.type)
-        (top_image, top_target), (low_image, low_target) = (self._half(pair, task, rng) for pair in (first, second))
+        interp = self.target_interp.get(first.type, task.target_interp)
+        halves = (self._half(pair, task.augment, interp, rng) for pair in (first, second))
+        (top_image, top_target), (low_image, low_target) = halves
         image, target = stitch(top_image, low_image), stitch(top_target, low_target)
         half_masked = not self.train or rng.random() < self.mask.half_ratio
         if task.canvas_crop and not half_masked:
-            image, target = crop_canvas(image, target, task.target_interp, rng)
+            image, target = crop_canvas(image, target, interp, rng)
         mask = half_mask(self.grid) if half_masked else self._block_mask(rng)
         return Sample(normalize(image), normalize(target), mask, task.loss_weight(target), first.type,
                       f"{first} ({first.image_path}) above {second} ({second.image_path})")
 
-    def _half(self, pair: Pair, task: Task, rng: Generator) -> tuple[Tensor, Tensor]:
+    def _half(self, pair: Pair, augment: bool, interp: Interp, rng: Generator) -> tuple[Tensor, Tensor]:
         """One pair at the size of half a canvas, (3, H/2, W) in 0..1."""
         image, target = read_pair(self.roots, pair)
-        if self.train and task.augment:
-            image, target = augment_pair(image, target, self.half_size, task.target_interp, rng)
+        if self.train and augment:
+            image, target = augment_pair(image, target, self.half_size, interp, rng, self.jitter)
         else:
-            image, target = resize_pair(image, target, self.half_size, task.target_interp)
+            image, target = resize_pair(image, target, self.half_size, interp)
         return to_tensor(image), to_tensor(target)
 
     def _block_mask(self, rng: Generator) -> Tensor:
-        return block_mask(self.grid, int(self.mask.ratio * self.grid[0] * self.grid[1]), self.mask.block_size, rng)
+        return block_mask(self.grid, round(self.mask.ratio * self.grid[0] * self.grid[1]), self.mask.block_size, rng)

@@ -81,7 +81,7 @@ def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
 
     @cache
     def names(folder: str) -> frozenset[str]:
-        found = (root / folder for root in roots if (root / folder).is_dir())
+        found = (root / folder for root in roots if os.path.isdir(root / folder))
         return frozenset(name for place in found for name in os.listdir(place))
 
     missing = [(pair, path) for pair in pairs for path in (pair.image_path, pair.target_path)

@@ -23,7 +23,7 @@ Range = tuple[float, float]
 CROP_SCALE: Range = (0.3, 1.0)
 PAIR_RATIO: Range = (3 / 4, 4 / 3)  # width / height
 CANVAS_RATIO: Range = (0.3, 0.7)
-JITTER_CHANCE, FLIP_CHANCE = 0.8, 0.5
+FLIP_CHANCE = 0.5
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.4, 0.4, 0.2, 0.1
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
@@ -34,13 +34,13 @@ def resize_pair(image: Image.Image, target: Image.Image, size: Size, target_inte
     return resize(image, size, "bicubic"), resize(target, size, target_interp)
 
 
-def augment_pair(image: Image.Image, target: Image.Image, size: Size, target_interp: Interp,
-                 rng: Generator) -> tuple[Image.Image, Image.Image]:
-    """Random resized crop, colour jitter (image only), horizontal flip."""
+def augment_pair(image: Image.Image, target: Image.Image, size: Size, target_interp: Interp, rng: Generator,
+                 jitter: float = 0.8) -> tuple[Image.Image, Image.Image]:
+    """Random resized crop, colour jitter (image only, with chance `jitter`), horizontal flip."""
     top, left, h, w = random_crop_box((image.height, image.width), CROP_SCALE, PAIR_RATIO, rng)
     box = (left, top, left + w, top + h)
     image, target = resize_pair(image.crop(box), target.crop(box), size, target_interp)
-    if rng.random() < JITTER_CHANCE:
+    if rng.random() < jitter:
         image = jitter_color(image, rng)
     if rng.random() < FLIP_CHANCE:
         flip = Image.Transpose.FLIP_LEFT_RIGHT

@@ -1,11 +1,13 @@
 """A run, completely described by typed values; each file in configs/ makes one."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from data.pair_dataset import MaskConfig
+from data.tasks import Interp
 from models import PainterConfig
 
 @dataclass(frozen=True)
@@ -18,6 +20,12 @@ class Source:
     """chance of being drawn, relative to the other sources; 0 leaves the source out"""
     val: str | None = None
     """pair list, relative to a data root; None: no validation"""
+    target_interp: Interp | None = None
+    """resize painted targets by this, not as their task says; "bicubic" undoes an accident for restoration"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight {self.weight} of {self.train} must be a finite number, 0 or more")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class DataConfig:
     roots: tuple[Path, ...] = (Path("datasets"),)
     """data roots, searched in order"""
     mask: MaskConfig = field(default_factory=MaskConfig)
+    jitter: float = 0.8
+    """chance of colour jitter on an image of a task that augments (released code; the paper names none: 0)"""
     num_workers: int | None = None
     """loader processes of each rank; 0 loads in the training process, None: one a core, at most 8"""
     check_files: bool = True
@@ -100,6 +110,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.init and self.init_mae:
             raise ValueError("give init or init_mae, not both: each sets all encoder weights")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed} must be 0 or more")
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from data.pair_dataset import PairDataset, Sample
 from data.pairs import Pair, check_files, read_pairs
 from data.sampler import TrainSampler, ValSampler
+from data.tasks import task_of
 from engine.config import DataConfig, RunConfig
 from util.dist import World, wait_for_all
 
@@ -52,24 +53,27 @@ def accumulation(config: RunConfig, world: World) -> int:
 
 def train_batches(config: RunConfig, lists: Lists, world: World, steps: range) -> Iterator[Sample]:
     """This rank's micro-batches for `steps`, in order."""
-    pairs = [pair for source in lists.train.values() for pair in source]
     sampler = TrainSampler(
         sizes=[len(source) for source in lists.train.values()],
         weights=[config.data.sources[name].weight for name in lists.train],
         seed=config.seed, micro_batch=config.optim.micro_batch, accumulation=accumulation(config, world),
         rank=world.rank, world=world.size, steps=steps)
-    return iter(_loader(config, _dataset(config, pairs, train=True), sampler, world))
+    return iter(_loader(config, _dataset(config, lists.train, train=True), sampler, world))
 
 
-def val_batches(config: RunConfig, pairs: list[Pair], world: World) -> DataLoader[Sample]:
-    """This rank's share of the first `log.val_limit` pairs of a source."""
-    indices = range(min(len(pairs), config.log.val_limit))
+def val_batches(config: RunConfig, lists: Lists, name: str, world: World) -> DataLoader[Sample]:
+    """This rank's share of the first `log.val_limit` validation pairs of the source `name`."""
+    indices = range(min(len(lists.val[name]), config.log.val_limit))
     sampler = ValSampler(indices, config.seed, world.rank, world.size)
-    return _loader(config, _dataset(config, pairs, train=False), sampler, world)
+    return _loader(config, _dataset(config, {name: lists.val[name]}, train=False), sampler, world)
 
 
-def _dataset(config: RunConfig, pairs: list[Pair], train: bool) -> PairDataset:
-    return PairDataset(config.data.roots, pairs, config.model.img_size, config.model.grid, config.data.mask, train)
+def _dataset(config: RunConfig, lists: dict[str, list[Pair]], train: bool) -> PairDataset:
+    """The pairs of these sources, one source after the other."""
+    wanted = {name: config.data.sources[name].target_interp for name in lists}
+    interp = {pair.type: wanted[name] or task_of(pair.type).target_interp for name, pairs in lists.items() for pair in pairs}
+    return PairDataset(config.data.roots, [pair for pairs in lists.values() for pair in pairs], config.model.img_size,
+                       config.model.grid, config.data.mask, train, config.data.jitter, interp)
 
 
 def _loader(config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler,

@@ -131,8 +131,8 @@ class Run:
     def validate(self) -> dict[str, Validation]:
         """Validate every source that has a list for it; log numbers and pictures."""
         results = {}
-        for name, pairs in self.lists.val.items():
-            result = validate(self.state.model, val_batches(self.config, pairs, self.world), self.world,
+        for name in self.lists.val:
+            result = validate(self.state.model, val_batches(self.config, self.lists, name, self.world), self.world,
                               self.precision, self.config.optim.loss, self.config.log.pictures)
             self.logger.scalars(self.state.step, {f"val/{name}/loss": result.loss, f"val/{name}/psnr": result.psnr})
             if result.strips and self.world.is_main:

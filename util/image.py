@@ -1,5 +1,6 @@
 """Images: reading with clear errors, and ImageNet normalisation. Once for all."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_PIXELS = 64_000_000  # a photograph of 8000 x 8000; more is a mistake or an attack
+
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM", "GIF")  # none that runs another program
 
 _EIGHT_BIT = ("RGB", "RGBA", "L", "LA", "P", "1")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I")
@@ -43,10 +46,12 @@ def _decode(path: Path) -> Image.Image:
     """The decoded file; every way to be broken becomes one sentence."""
     if not path.exists():
         raise ValueError(f"{path} does not exist")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"{path} may not be read by this user; give it read permission")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # broken metadata, size: see below
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:  # broken metadata, size: see below
             if image.width * image.height <= MAX_PIXELS:
                 image.load()
     except UnidentifiedImageError:

@@ -122,6 +122,7 @@ BAD_ENTRIES: dict[str, tuple[Break, tuple[str, ...]]] = {
     "path goes up as on Windows": (entry_with(image_path="a\\..\\..\\x.png"), ("x.png' leaves", ROOTED)),
     "empty path": (entry_with(image_path=""), ("''", ROOTED)),
     "null byte in path": (entry_with(image_path=f"{RGB}/a\0b.png"), ("is not under", MISSING)),
+    "folder too long": (entry_with(image_path=f"{'a' * 300}/x.png"), ("aaa/x.png is not under", MISSING)),
     "path too long": (entry_with(image_path=f"{RGB}/{'a' * 300}.png"), ("aaa.png is not under", MISSING)),
 }
 BAD_FILES: dict[str, tuple[Break, tuple[str, ...]]] = {

@@ -14,8 +14,7 @@ from data.transforms import augment_pair, crop_canvas, jitter_color, random_crop
 
 PAIR_CROP = (transforms.CROP_SCALE, transforms.PAIR_RATIO)
 CANVAS_CROP = (transforms.CROP_SCALE, transforms.CANVAS_RATIO)
-STILL = {"CROP_SCALE": (1, 1), "PAIR_RATIO": (1, 1), "JITTER_CHANCE": 0, "FLIP_CHANCE": 0}
-CHANCES = {"FLIP_CHANCE": 0.5, "JITTER_CHANCE": 0.8}
+STILL = {"CROP_SCALE": (1, 1), "PAIR_RATIO": (1, 1), "FLIP_CHANCE": 0}
 
 
 def rng(*seed: int) -> np.random.Generator:
@@ -114,12 +113,11 @@ def coordinates(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.stack((x, y, np.full_like(x, 7)), axis=-1).astype(np.uint8))
 
 
-def test_image_and_target_show_the_same_place(monkeypatch):
-    monkeypatch.setattr(transforms, "JITTER_CHANCE", 0)
+def test_image_and_target_show_the_same_place():
     where, size, flips = coordinates((160, 200)), (64, 48), 0
     for seed in range(40):
         top, left, h, w = random_crop_box((160, 200), *PAIR_CROP, rng(seed))
-        image, target = augment_pair(where, where, size, "nearest", rng(seed))
+        image, target = augment_pair(where, where, size, "nearest", rng(seed), jitter=0)
         assert image.size == target.size == (48, 64)
         x = left + (np.arange(48) + 0.5) * w / 48
         y = top + (np.arange(64) + 0.5) * h / 64
@@ -132,10 +130,9 @@ def test_image_and_target_show_the_same_place(monkeypatch):
     assert 8 <= flips <= 32
 
 
-def test_a_bicubic_target_is_resampled_as_the_image(monkeypatch):
-    monkeypatch.setattr(transforms, "JITTER_CHANCE", 0)
+def test_a_bicubic_target_is_resampled_as_the_image():
     for seed in range(5):
-        image, target = augment_pair(noise((50, 60)), noise((50, 60)), (32, 32), "bicubic", rng(seed))
+        image, target = augment_pair(noise((50, 60)), noise((50, 60)), (32, 32), "bicubic", rng(seed), jitter=0)
         np.testing.assert_array_equal(image, target)
 
 
@@ -147,28 +144,26 @@ def test_pictures_are_shrunk_with_antialiasing_and_nearest_targets_without():
     assert set(np.unique(target)) <= {0, 255}
 
 
-@pytest.mark.parametrize(("name", "chance"), CHANCES.items())
-def test_chances(monkeypatch, name, chance):
-    for other in STILL.keys() - {name}:
-        monkeypatch.setattr(transforms, other, STILL[other])
+@pytest.mark.parametrize(("jitter", "chance"), [(0, transforms.FLIP_CHANCE), (0.8, 0.8)], ids=["flip", "jitter"])
+def test_chances(still, jitter, chance):
+    still.setattr(transforms, "FLIP_CHANCE", 0 if jitter else 0.5)
     pair = noise((8, 8)), noise((8, 8), 1)
     generator, num = rng(5), 500
-    changed = [augment_pair(*pair, (8, 8), "nearest", generator)[0] != pair[0] for _ in range(num)]
+    changed = [augment_pair(*pair, (8, 8), "nearest", generator, jitter)[0] != pair[0] for _ in range(num)]
     assert abs(np.mean(changed) - chance) < 4 * math.sqrt(chance * (1 - chance) / num)
 
 
 def test_a_flip_turns_both(still):
     still.setattr(transforms, "FLIP_CHANCE", 1)
     pair = noise((8, 8)), noise((8, 8), 1)
-    for before, after in zip(pair, augment_pair(*pair, (8, 8), "nearest", rng(0)), strict=True):
+    for before, after in zip(pair, augment_pair(*pair, (8, 8), "nearest", rng(0), jitter=0), strict=True):
         np.testing.assert_array_equal(after, np.array(before)[:, ::-1])
 
 
 def test_jitter_changes_the_image_alone(still):
-    still.setattr(transforms, "JITTER_CHANCE", 1)
     pair = noise((8, 8)), noise((8, 8), 1)
     for seed in range(20):
-        image, target = augment_pair(*pair, (8, 8), "nearest", rng(seed))
+        image, target = augment_pair(*pair, (8, 8), "nearest", rng(seed), jitter=1)
         assert image != pair[0]
         assert target == pair[1]
 

@@ -51,6 +51,8 @@ def test_command_line_overrides_any_value():
     (["--optim.lr", "fast"], "could not convert string to float"),
     (["--optim.loss", "l3"], "invalid choice 'l3'"),
     (["--model.depth", "6"], "multiple of 4"),
+    (["--seed", "-1"], "seed -1 must be 0 or more"),
+    (["--data.sources.derain.weight", "-1"], "must be a finite number, 0 or"),
 ])
 def test_wrong_override_is_an_error_with_a_suggestion(arguments, message, capsys):
     with pytest.raises((SystemExit, ValueError)) as caught:

@@ -161,6 +161,16 @@ def test_a_source_of_weight_zero_is_neither_read_nor_validated(config):
     assert run(replace(config, data=replace(config.data, sources=sources))).keys() == {"derain", "depth"}
 
 
+def test_a_source_can_be_resized_in_another_way(config, tmp_path):
+    changed = []
+    for interp in (None, "nearest", "bicubic"):
+        sources = {"derain": replace(config.data.sources["derain"], target_interp=interp)}
+        this = replace(config, data=replace(config.data, sources=sources), out_dir=tmp_path / str(interp))
+        run(with_optim(this, steps=1))
+        changed.append(losses(this.out_dir))
+    assert changed[0] == changed[1] != changed[2]
+
+
 def test_start_from_weights_of_another_run(config, tmp_path):
     run(config)
     fresh = with_optim(replace(config, init=str((config.out_dir / LAST).resolve()), out_dir=tmp_path / "next"), steps=1, lr=0.0)
