@@ -15,7 +15,9 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=find_packages(include=[f"{name}*" for name in ("models", "data", "engine", "util", "eval", "tools", "configs")]),
+    packages=find_packages(
+        include=[f"{name}*" for name in ("models", "data", "engine", "util", "eval", "tools", "configs")]
+    ),
     install_requires=[line for line in LINES if line and not line.startswith("#")],
     extras_require={
         "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.11"],

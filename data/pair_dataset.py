@@ -16,7 +16,7 @@ from data.pairs import Pair, Roots, read_pair
 from data.prompt import Grid, half_mask, stitch
 from data.sampler import Draw
 from data.tasks import Interp, task_of
-from data.transforms import augment_pair, crop_canvas, resize_pair
+from data.transforms import AugmentConfig, augment_pair, crop_canvas, resize_pair
 from util.image import normalize, to_tensor
 
 
@@ -58,11 +58,20 @@ class Sample(NamedTuple):
 class PairDataset(Dataset[Sample]):
     """`dataset[draw]` is a pure function of the draw: its pair on top, a random second pair of its type below."""
 
-    def __init__(self, roots: Roots, pairs: Sequence[Pair], canvas: tuple[int, int], grid: Grid, mask: MaskConfig,
-                 train: bool, jitter: float = 0.8, target_interp: Mapping[str, Interp] = MappingProxyType({})) -> None:
-        """`jitter` is the chance of colour jitter; `target_interp` overrides the tasks' own, by pair type."""
+    def __init__(
+        self,
+        roots: Roots,
+        pairs: Sequence[Pair],
+        canvas: tuple[int, int],
+        grid: Grid,
+        mask: MaskConfig,
+        train: bool,
+        augment: AugmentConfig = AugmentConfig(),  # noqa: B008 (frozen)
+        target_interp: Mapping[str, Interp] = MappingProxyType({}),
+    ) -> None:
+        """`target_interp` overrides the tasks' own, by pair type."""
         self.roots, self.pairs, self.grid, self.mask, self.train = roots, pairs, grid, mask, train
-        self.jitter, self.target_interp = jitter, target_interp
+        self.augment, self.target_interp = augment, target_interp
         self.half_size = (canvas[0] // 2, canvas[1])
         self.by_type: defaultdict[str, list[int]] = defaultdict(list)
         for i, pair in enumerate(pairs):
@@ -83,16 +92,22 @@ class PairDataset(Dataset[Sample]):
         image, target = stitch(top_image, low_image), stitch(top_target, low_target)
         half_masked = not self.train or rng.random() < self.mask.half_ratio
         if task.canvas_crop and not half_masked:
-            image, target = crop_canvas(image, target, interp, rng)
+            image, target = crop_canvas(image, target, interp, self.augment, rng)
         mask = half_mask(self.grid) if half_masked else self._block_mask(rng)
-        return Sample(normalize(image), normalize(target), mask, task.loss_weight(target), first.type,
-                      f"{first} ({first.image_path}) above {second} ({second.image_path})")
+        return Sample(
+            normalize(image),
+            normalize(target),
+            mask,
+            task.loss_weight(target),
+            first.type,
+            f"{first} ({first.image_path}) above {second} ({second.image_path})",
+        )
 
     def _half(self, pair: Pair, augment: bool, interp: Interp, rng: Generator) -> tuple[Tensor, Tensor]:
         """One pair at the size of half a canvas, (3, H/2, W) in 0..1."""
         image, target = read_pair(self.roots, pair)
         if self.train and augment:
-            image, target = augment_pair(image, target, self.half_size, interp, rng, self.jitter)
+            image, target = augment_pair(image, target, self.half_size, interp, self.augment, rng)
         else:
             image, target = resize_pair(image, target, self.half_size, interp)
         return to_tensor(image), to_tensor(target)

@@ -84,8 +84,12 @@ def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
         found = (root / folder for root in roots if os.path.isdir(root / folder))
         return frozenset(name for place in found for name in os.listdir(place))
 
-    missing = [(pair, path) for pair in pairs for path in (pair.image_path, pair.target_path)
-               if os.path.basename(path) not in names(os.path.dirname(path))]
+    missing = [
+        (pair, path)
+        for pair in pairs
+        for path in (pair.image_path, pair.target_path)
+        if os.path.basename(path) not in names(os.path.dirname(path))
+    ]
     if missing:
         pair, path = missing[0]
         places = " or ".join(str(root) for root in roots)
@@ -100,8 +104,10 @@ def read_pair(roots: Roots, pair: Pair) -> tuple[Image.Image, Image.Image]:
         image = task.read_image(find(roots, pair.image_path))
         target = task.read_target(find(roots, pair.target_path))
         if image.size != target.size:
-            raise ValueError(f"image {pair.image_path} is {image.width} x {image.height} but target "
-                             f"{pair.target_path} is {target.width} x {target.height}; prepare the pair again")
+            raise ValueError(
+                f"image {pair.image_path} is {image.width} x {image.height} but target "
+                f"{pair.target_path} is {target.width} x {target.height}; prepare the pair again"
+            )
     except ValueError as error:
         raise ValueError(f"{pair}: {error}") from None
     return image, target

@@ -6,6 +6,7 @@ original; the two resamplers must not be mixed. Sizes are (h, w), boxes (top, le
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,38 +21,60 @@ Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 Range = tuple[float, float]
 
-CROP_SCALE: Range = (0.3, 1.0)
 PAIR_RATIO: Range = (3 / 4, 4 / 3)  # width / height
 CANVAS_RATIO: Range = (0.3, 0.7)
-FLIP_CHANCE = 0.5
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.4, 0.4, 0.2, 0.1
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of training pairs whose task allows them; the defaults are those of the released model."""
+
+    crop_scale: Range = (0.3, 1.0)
+    """share of the area that a random crop keeps, of a pair and of a stitched canvas"""
+    jitter: float = 0.8
+    """chance of colour jitter, on the image alone; the paper names none: 0"""
+    flip: float = 0.5
+    """chance of a horizontal flip"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError(f"crop_scale {self.crop_scale} must be (least, most) with 0 < least <= most <= 1")
+        if not (0 <= self.jitter <= 1 and 0 <= self.flip <= 1):
+            raise ValueError(f"the chances of jitter {self.jitter} and flip {self.flip} must lie in 0..1")
+
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 
 
-def resize_pair(image: Image.Image, target: Image.Image, size: Size, target_interp: Interp) -> tuple[Image.Image, Image.Image]:
+def resize_pair(
+    image: Image.Image, target: Image.Image, size: Size, target_interp: Interp
+) -> tuple[Image.Image, Image.Image]:
     """Both at `size`, whatever their aspect ratio."""
     return resize(image, size, "bicubic"), resize(target, size, target_interp)
 
 
-def augment_pair(image: Image.Image, target: Image.Image, size: Size, target_interp: Interp, rng: Generator,
-                 jitter: float = 0.8) -> tuple[Image.Image, Image.Image]:
-    """Random resized crop, colour jitter (image only, with chance `jitter`), horizontal flip."""
-    top, left, h, w = random_crop_box((image.height, image.width), CROP_SCALE, PAIR_RATIO, rng)
+def augment_pair(
+    image: Image.Image, target: Image.Image, size: Size, target_interp: Interp, config: AugmentConfig, rng: Generator
+) -> tuple[Image.Image, Image.Image]:
+    """Random resized crop, colour jitter (image only), horizontal flip."""
+    top, left, h, w = random_crop_box((image.height, image.width), config.crop_scale, PAIR_RATIO, rng)
     box = (left, top, left + w, top + h)
     image, target = resize_pair(image.crop(box), target.crop(box), size, target_interp)
-    if rng.random() < jitter:
+    if rng.random() < config.jitter:
         image = jitter_color(image, rng)
-    if rng.random() < FLIP_CHANCE:
+    if rng.random() < config.flip:
         flip = Image.Transpose.FLIP_LEFT_RIGHT
         image, target = image.transpose(flip), target.transpose(flip)
     return image, target
 
 
-def crop_canvas(image: Tensor, target: Tensor, target_interp: Interp, rng: Generator) -> tuple[Tensor, Tensor]:
+def crop_canvas(
+    image: Tensor, target: Tensor, target_interp: Interp, config: AugmentConfig, rng: Generator
+) -> tuple[Tensor, Tensor]:
     """Random resized crop of two stitched canvases (3, H, W) back to their own size."""
     size = (image.shape[-2], image.shape[-1])
-    top, left, h, w = random_crop_box(size, CROP_SCALE, CANVAS_RATIO, rng)
+    top, left, h, w = random_crop_box(size, config.crop_scale, CANVAS_RATIO, rng)
     window = (..., slice(top, top + h), slice(left, left + w))
     return _resize_tensor(image[window], size, "bicubic"), _resize_tensor(target[window], size, target_interp)
 
@@ -72,11 +95,16 @@ def random_crop_box(size: Size, scale: Range, ratio: Range, rng: Generator) -> B
 
 def jitter_color(image: Image.Image, rng: Generator) -> Image.Image:
     """Brightness, contrast, saturation and hue, each by a random amount, in random order."""
+
     def enhance(kind: Callable[[Image.Image], Any], strength: float) -> Image.Image:
         return kind(image).enhance(rng.uniform(1 - strength, 1 + strength))
 
-    steps = (lambda: enhance(ImageEnhance.Brightness, BRIGHTNESS), lambda: enhance(ImageEnhance.Contrast, CONTRAST),
-             lambda: enhance(ImageEnhance.Color, SATURATION), lambda: shift_hue(image, rng.uniform(-HUE, HUE)))
+    steps = (
+        lambda: enhance(ImageEnhance.Brightness, BRIGHTNESS),
+        lambda: enhance(ImageEnhance.Contrast, CONTRAST),
+        lambda: enhance(ImageEnhance.Color, SATURATION),
+        lambda: shift_hue(image, rng.uniform(-HUE, HUE)),
+    )
     for i in rng.permutation(len(steps)):
         image = steps[i]()
     return image

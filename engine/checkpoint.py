@@ -34,8 +34,13 @@ class TrainState:
 def save_checkpoint(folder: Path, state: TrainState, config: dict[str, Any], keep: int) -> Path:
     """Write step_NNNNNNN.pth, point last.pth at it and delete all but the newest `keep`."""
     path = folder / f"step_{state.step:07d}.pth"
-    content = {"model": state.model.state_dict(), "optimizer": state.optimizer.state_dict(),
-               "scaler": state.scaler.state_dict(), "step": state.step, "config": config}
+    content = {
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "step": state.step,
+        "config": config,
+    }
     _atomically(path, lambda temporary: torch.save(content, temporary))
     _atomically(folder / LAST, lambda temporary: temporary.symlink_to(path.name))
     for old in _all(folder)[:-keep]:
@@ -60,7 +65,9 @@ def find_resume(folder: Path, resume: str) -> Path | None:
     """The checkpoint to go on from: `resume` is auto, never or a file."""
     newest = folder / LAST if (folder / LAST).exists() else next(reversed(_all(folder)), None)
     if resume == "never" and newest:
-        raise ValueError(f"{folder} holds checkpoints of another run; go on with --resume auto or choose another --out_dir")
+        raise ValueError(
+            f"{folder} holds checkpoints of another run; go on with --resume auto or choose another --out_dir"
+        )
     if resume in ("auto", "never"):
         return newest
     return Path(resume)

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from data.pair_dataset import MaskConfig
 from data.tasks import Interp
+from data.transforms import AugmentConfig
 from models import PainterConfig
+
 
 @dataclass(frozen=True)
 class Source:
@@ -36,8 +38,7 @@ class DataConfig:
     roots: tuple[Path, ...] = (Path("datasets"),)
     """data roots, searched in order"""
     mask: MaskConfig = field(default_factory=MaskConfig)
-    jitter: float = 0.8
-    """chance of colour jitter on an image of a task that augments (released code; the paper names none: 0)"""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     num_workers: int | None = None
     """loader processes of each rank; 0 loads in the training process, None: one a core, at most 8"""
     check_files: bool = True
@@ -116,6 +117,7 @@ class RunConfig:
 
 def flatten(config: RunConfig) -> dict[str, Any]:
     """Dotted key -> value, plain enough for JSON; the keys are the command line's."""
+
     def walk(prefix: str, value: Any) -> dict[str, Any]:
         if isinstance(value, dict):
             return {k: v for name, child in value.items() for k, v in walk(f"{prefix}{name}.", child).items()}

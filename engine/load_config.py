@@ -12,6 +12,7 @@ import tyro
 from typeguard import TypeCheckError, check_type
 
 from data.pair_dataset import MaskConfig
+from data.transforms import AugmentConfig
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig, Source
 from models import PainterConfig
 
@@ -28,13 +29,21 @@ def load_config(arguments: Sequence[str], prog: str) -> RunConfig:
         raise ValueError(f"which run? {usage}")
     path = _config_file(arguments[0])
     config = _read(path)
-    return tyro.cli(RunConfig, prog=f"{prog} {arguments[0]}", default=config, args=list(arguments[1:]),
-                    description=runpy.run_path(str(path)).get("__doc__"), use_underscores=True,
-                    config=(tyro.conf.FlagConversionOff,))
+    return tyro.cli(
+        RunConfig,
+        prog=f"{prog} {arguments[0]}",
+        default=config,
+        args=list(arguments[1:]),
+        description=runpy.run_path(str(path)).get("__doc__"),
+        use_underscores=True,
+        config=(tyro.conf.FlagConversionOff,),
+    )
 
 
 def _names() -> str:
-    return ", ".join(sorted(path.stem for path in CONFIG_FOLDER.glob("*.py") if path.stem not in ("__init__", "sources")))
+    return ", ".join(
+        sorted(path.stem for path in CONFIG_FOLDER.glob("*.py") if path.stem not in ("__init__", "sources"))
+    )
 
 
 def _config_file(name: str) -> Path:
@@ -77,7 +86,7 @@ def _check_types(value: Any, where: str) -> None:
 
 
 def _suggest(owner: str, key: str) -> str:
-    kinds = (RunConfig, DataConfig, Source, MaskConfig, OptimConfig, LogConfig, PainterConfig)
+    kinds = (RunConfig, DataConfig, Source, AugmentConfig, MaskConfig, OptimConfig, LogConfig, PainterConfig)
     names = {kind.__name__: [f.name for f in dataclasses.fields(kind)] for kind in kinds}.get(owner, [])
     near = difflib.get_close_matches(key, names, n=1)
     return f"{owner} has no key {key!r}; " + (f"did you mean {near[0]!r}?" if near else f"its keys: {', '.join(names)}")

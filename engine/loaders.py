@@ -33,8 +33,10 @@ def read_lists(config: DataConfig, world: World) -> Lists:
     used = {name: source for name, source in config.sources.items() if source.weight > 0}
     if not used:
         raise ValueError("no source has a weight above 0; set --data.sources.NAME.weight")
-    lists = Lists({name: read_pairs(config.roots, source.train) for name, source in used.items()},
-                  {name: read_pairs(config.roots, source.val) for name, source in used.items() if source.val})
+    lists = Lists(
+        {name: read_pairs(config.roots, source.train) for name, source in used.items()},
+        {name: read_pairs(config.roots, source.val) for name, source in used.items() if source.val},
+    )
     if config.check_files and world.is_main:
         for pairs in (*lists.train.values(), *lists.val.values()):
             check_files(config.roots, pairs)
@@ -46,8 +48,10 @@ def accumulation(config: RunConfig, world: World) -> int:
     """Forward passes a rank makes for one optimiser step; ValueError if the batch does not divide."""
     at_once = config.optim.micro_batch * world.size
     if config.optim.global_batch % at_once:
-        raise ValueError(f"optim.global_batch {config.optim.global_batch} must be a multiple of micro_batch x ranks = "
-                         f"{config.optim.micro_batch} x {world.size}")
+        raise ValueError(
+            f"optim.global_batch {config.optim.global_batch} must be a multiple of micro_batch x ranks = "
+            f"{config.optim.micro_batch} x {world.size}"
+        )
     return config.optim.global_batch // at_once
 
 
@@ -56,8 +60,13 @@ def train_batches(config: RunConfig, lists: Lists, world: World, steps: range) -
     sampler = TrainSampler(
         sizes=[len(source) for source in lists.train.values()],
         weights=[config.data.sources[name].weight for name in lists.train],
-        seed=config.seed, micro_batch=config.optim.micro_batch, accumulation=accumulation(config, world),
-        rank=world.rank, world=world.size, steps=steps)
+        seed=config.seed,
+        micro_batch=config.optim.micro_batch,
+        accumulation=accumulation(config, world),
+        rank=world.rank,
+        world=world.size,
+        steps=steps,
+    )
     return iter(_loader(config, _dataset(config, lists.train, train=True), sampler, world))
 
 
@@ -71,15 +80,32 @@ def val_batches(config: RunConfig, lists: Lists, name: str, world: World) -> Dat
 def _dataset(config: RunConfig, lists: dict[str, list[Pair]], train: bool) -> PairDataset:
     """The pairs of these sources, one source after the other."""
     wanted = {name: config.data.sources[name].target_interp for name in lists}
-    interp = {pair.type: wanted[name] or task_of(pair.type).target_interp for name, pairs in lists.items() for pair in pairs}
-    return PairDataset(config.data.roots, [pair for pairs in lists.values() for pair in pairs], config.model.img_size,
-                       config.model.grid, config.data.mask, train, config.data.jitter, interp)
+    interp = {
+        pair.type: wanted[name] or task_of(pair.type).target_interp for name, pairs in lists.items() for pair in pairs
+    }
+    return PairDataset(
+        config.data.roots,
+        [pair for pairs in lists.values() for pair in pairs],
+        config.model.img_size,
+        config.model.grid,
+        config.data.mask,
+        train,
+        config.data.augment,
+        interp,
+    )
 
 
-def _loader(config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler,
-            world: World) -> DataLoader[Sample]:
+def _loader(
+    config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler, world: World
+) -> DataLoader[Sample]:
     workers = config.data.num_workers
     if workers is None:
         workers = max(1, min(8, (os.cpu_count() or 1) // world.local_size))
-    return DataLoader(dataset, batch_size=config.optim.micro_batch, sampler=sampler, num_workers=workers,
-                      pin_memory=world.device.type == "cuda", generator=torch.Generator())
+    return DataLoader(
+        dataset,
+        batch_size=config.optim.micro_batch,
+        sampler=sampler,
+        num_workers=workers,
+        pin_memory=world.device.type == "cuda",
+        generator=torch.Generator(),
+    )

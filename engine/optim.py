@@ -32,8 +32,7 @@ def parameter_groups(model: Painter, weight_decay: float, layer_decay: float) ->
     return [{"lr_scale": scale, "weight_decay": decay, **group} for (scale, decay), group in groups.items()]
 
 
-def make_optimizer(model: Painter, weight_decay: float, layer_decay: float,
-                   betas: tuple[float, float]) -> AdamW:
+def make_optimizer(model: Painter, weight_decay: float, layer_decay: float, betas: tuple[float, float]) -> AdamW:
     """AdamW whose learning rate is set before each step by `set_lr`."""
     return AdamW(parameter_groups(model, weight_decay, layer_decay), lr=0.0, betas=betas)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -56,9 +57,18 @@ class Run:
             self.model = DistributedDataParallel(self.state.model)
         self.logger = make_logger(config, self.state.step) if world.is_main else Logger()
         if world.is_main:
-            logging.info("%d pairs of %d sources; %d steps of %d samples = %d accumulated x %d ranks x %d at once; %s, %s",
-                         self.lists.num_train, len(self.lists.train), self.total_steps, config.optim.global_batch,
-                         self.accumulation, world.size, config.optim.micro_batch, world.device, config.optim.precision)
+            logging.info(
+                "%d pairs of %d sources; %d steps of %d samples = %d accumulated x %d ranks x %d at once; %s, %s",
+                self.lists.num_train,
+                len(self.lists.train),
+                self.total_steps,
+                config.optim.global_batch,
+                self.accumulation,
+                world.size,
+                config.optim.micro_batch,
+                world.device,
+                config.optim.precision,
+            )
 
     def train(self) -> dict[str, Validation]:
         """Take all steps that are left; after the last one, validate and save whatever the intervals."""
@@ -125,16 +135,25 @@ class Run:
         path = self.config.out_dir / f"non_finite_step{self.state.step + 1}_rank{self.world.rank}.json"
         batch = [{"loss": str(loss.item()), "pairs": names} for loss, names in zip(losses, files, strict=True)]
         path.write_text(json.dumps(batch, indent=1))
-        raise NonFiniteError(f"loss {loss}, gradient norm {norm.item()} at step {self.state.step + 1}; "
-                             f"the pairs of the batch are in {path}")
+        raise NonFiniteError(
+            f"loss {loss}, gradient norm {norm.item()} at step {self.state.step + 1}; "
+            f"the pairs of the batch are in {path}"
+        )
 
     def validate(self) -> dict[str, Validation]:
         """Validate every source that has a list for it; log numbers and pictures."""
         results = {}
         for name in self.lists.val:
-            result = validate(self.state.model, val_batches(self.config, self.lists, name, self.world), self.world,
-                              self.precision, self.config.optim.loss, self.config.log.pictures)
-            self.logger.scalars(self.state.step, {f"val/{name}/loss": result.loss, f"val/{name}/psnr": result.psnr})
+            result = validate(
+                self.state.model,
+                val_batches(self.config, self.lists, name, self.world),
+                self.world,
+                self.precision,
+                self.config.optim.loss,
+                self.config.log.pictures,
+            )
+            scalars = {f"val/{name}/loss": result.loss, f"val/{name}/psnr": result.psnr}
+            self.logger.scalars(self.state.step, {key: value for key, value in scalars.items() if math.isfinite(value)})
             if result.strips and self.world.is_main:
                 picture = captioned(result.strips)
                 self.logger.picture(self.state.step, f"val/{name}", picture)
@@ -178,4 +197,6 @@ def make_logger(config: RunConfig, start_step: int) -> Logger:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(flatten(config), indent=1))
     sinks = [Wandb(config.log.wandb, folder, flatten(config))] if config.log.wandb else []
-    return Logger([*sinks, JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)])
+    return Logger(
+        [*sinks, JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)]
+    )

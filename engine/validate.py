@@ -1,10 +1,12 @@
 """Validation: every pair as a query below another one as its prompt, the query's target hidden."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.pair_dataset import Sample
@@ -23,17 +25,18 @@ class Validation:
 
     loss: float
     psnr: float
-    """of the painted query against its target, 0..1, in dB"""
+    """of the painted query against its target, 0..1, in dB; NaN where no value of any query counts"""
     strips: list[NDArray[np.uint8]] = field(default_factory=list)
     """input | masked | pred | target of the first pairs this rank saw"""
 
 
 @torch.no_grad()
-def validate(model: Painter, loader: DataLoader[Sample], world: World, precision: Precision, loss_kind: str,
-             num_strips: int) -> Validation:
+def validate(
+    model: Painter, loader: DataLoader[Sample], world: World, precision: Precision, loss_kind: str, num_strips: int
+) -> Validation:
     """Loss and PSNR of one source over all ranks; every pair counts once and alone, whatever the batch size."""
     model.eval()
-    totals = torch.zeros(3, dtype=torch.float64, device=world.device)
+    totals = torch.zeros(4, dtype=torch.float64, device=world.device)  # loss, PSNR, and how many of each
     strips: list[NDArray[np.uint8]] = []
     for batch in loader:
         batch = to_device(batch, world.device)
@@ -42,17 +45,23 @@ def validate(model: Painter, loader: DataLoader[Sample], world: World, precision
         for i in range(len(pred)):
             one = slice(i, i + 1)
             loss = masked_loss(pred[one], batch.target[one], batch.mask[one], batch.weight[one], loss_kind)
-            totals += torch.stack((loss.double(), query_psnr(pred[i], batch.target[i]), torch.ones_like(totals[0])))
+            psnr = query_psnr(pred[i], batch.target[i], batch.weight[i])
+            counts = psnr.isfinite()
+            totals += torch.stack((loss.double(), psnr.nan_to_num(), torch.ones_like(psnr), counts.double()))
             if len(strips) < num_strips:
                 strips.append(canvas_strip(batch.image[i], batch.target[i], batch.mask[i], pred[i]))
-    loss_sum, psnr_sum, count = all_sum(totals).tolist()
-    return Validation(loss_sum / count, psnr_sum / count, strips)
+    loss_sum, psnr_sum, num_losses, num_psnrs = all_sum(totals).tolist()
+    return Validation(loss_sum / num_losses, psnr_sum / num_psnrs if num_psnrs else math.nan, strips)
 
 
-def query_psnr(pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """PSNR in dB of the query half of a normalised canvas (3, H, W), clipped to 0..1; at most 100."""
+def query_psnr(pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """PSNR in dB of the query half of a normalised canvas (3, H, W), clipped to 0..1, where it has a weight.
+
+    At most 100; NaN where nothing has a weight.
+    """
     pred, target = (query_half(denormalize(x.double()).clamp(0, 1)) for x in (pred, target))
-    return -10 * torch.log10((pred - target).square().mean().clamp(min=1e-10))
+    error = (pred - target)[query_half(weight) > 0].square().mean()
+    return -10 * torch.log10(error.clamp(min=1e-10))
 
 
 def to_device(batch: Sample, device: torch.device) -> Sample:

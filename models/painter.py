@@ -46,7 +46,9 @@ class PainterConfig:
 
     def __post_init__(self) -> None:
         if self.depth % 4:
-            raise ValueError(f"model depth {self.depth} must be a multiple of 4: the head reads features at the quarters")
+            raise ValueError(
+                f"model depth {self.depth} must be a multiple of 4: the head reads features at the quarters"
+            )
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of num_heads {self.num_heads}")
         if any(side % self.patch_size for side in self.img_size):
@@ -81,22 +83,29 @@ class Painter(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + (config.pretrain_img_size // config.patch_size) ** 2, dim))
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         self.blocks = nn.ModuleList(
-            Block(dim, config.num_heads, config.mlp_ratio,
-                  drop_path=config.drop_path_rate * i / max(config.depth - 1, 1),
-                  window=config.window_size if i in config.window_blocks else 0,
-                  grid=grid, backend=config.attention)
-            for i in range(config.depth))
+            Block(
+                dim,
+                config.num_heads,
+                config.mlp_ratio,
+                drop_path=config.drop_path_rate * i / max(config.depth - 1, 1),
+                window=config.window_size if i in config.window_blocks else 0,
+                grid=grid,
+                backend=config.attention,
+            )
+            for i in range(config.depth)
+        )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_embed, self.decoder_pred = _head(config)
         self._init_weights()
 
-    def forward(self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor = 0,
-                num_prompts: int = 1) -> Tensor:
+    def forward(
+        self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor = 0, num_prompts: int = 1
+    ) -> Tensor:
         """Paint the hidden part of the target canvas; returns all of it, (N, 3, H, W), normalised.
 
         images, targets: (N, 3, H, W), ImageNet-normalised. mask: (N, h, w) token grid, non-zero = hidden.
-        token_type: 0 semantic, 1 instance, or (N,) of them; for models with type tokens. num_prompts > 1: feature ensemble
-        (SegGPT); each run of num_prompts samples shows one query below different prompts.
+        token_type: 0 semantic, 1 instance, or (N,) of them; for models with type tokens. num_prompts > 1: the
+        feature ensemble (SegGPT); each run of num_prompts samples shows one query below different prompts.
         """
         features = self._encode(*self._embed(images, targets, mask, token_type), num_prompts)
         return self.decoder_pred(_pixels(self.decoder_embed(features), self.config.patch_size))
@@ -155,8 +164,12 @@ def _head(config: PainterConfig) -> tuple[nn.Linear, nn.Module]:
     embed = nn.Linear(4 * config.embed_dim, config.patch_size**2 * channels)
     if linear:
         return embed, nn.Identity()
-    return embed, nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), ChannelNorm(channels, eps=1e-6),
-                                nn.GELU(), nn.Conv2d(channels, 3, 1))
+    return embed, nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1),
+        ChannelNorm(channels, eps=1e-6),
+        nn.GELU(),
+        nn.Conv2d(channels, 3, 1),
+    )
 
 
 def _pixels(tokens: Tensor, patch: int) -> Tensor:

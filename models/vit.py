@@ -58,8 +58,9 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block; `window` > 0 attends inside windows of that many tokens a side."""
 
-    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, drop_path: float, window: int, grid: Grid,
-                 backend: str) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, mlp_ratio: float, drop_path: float, window: int, grid: Grid, backend: str
+    ) -> None:
         super().__init__()
         self.window, self.drop_path = window, drop_path
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)

@@ -24,8 +24,11 @@ def tiny_root(tmp_path: Path) -> Path:
             image, target = f"{pair_type}/image_{i}.png", f"{pair_type}/target_{i}.png"
             (tmp_path / pair_type).mkdir(exist_ok=True)
             Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / image)
-            label = (rng.integers(1, 10_000, SIZE, dtype=np.uint16) if isinstance(task, Depth)
-                     else rng.integers(1, 256, (*SIZE, 3), dtype=np.uint8))
+            label = (
+                rng.integers(1, 10_000, SIZE, dtype=np.uint16)
+                if isinstance(task, Depth)
+                else rng.integers(1, 256, (*SIZE, 3), dtype=np.uint8)
+            )
             Image.fromarray(label).save(tmp_path / target)
             entries.append({"image_path": image, "target_path": target, "type": pair_type})
         (tmp_path / f"{pair_type}.json").write_text(json.dumps(entries))

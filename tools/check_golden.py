@@ -30,8 +30,9 @@ def find_cases(folder: Path, attention: str) -> Iterator[tuple[str, Any]]:
                 yield f"{child.name}/{name}" if name != child.name else name, check
 
 
-def main(folder: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")],
-         attention: Literal["explicit", "sdpa"] = "sdpa") -> int:
+def main(
+    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")], attention: Literal["explicit", "sdpa"] = "sdpa"
+) -> int:
     """Check every golden case under DIR; returns the exit code.
 
     Args:

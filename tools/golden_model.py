@@ -42,7 +42,9 @@ def _check_network(listed: dict[str, dict], name: str, folder: Path, attention: 
     case = listed[name]
     with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
         stored = dict(file)
-    config: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in case["config"].items() if k != "loss"}
+    config: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in case["config"].items() if k != "loss"
+    }
     model = _fill(Painter(PainterConfig(**{**config, "attention": attention})))
     batch = make_inputs(**{k: v for k, v in case["inputs"].items() if k != "note"})
     loss_kind = case["config"].get("loss", "smoothl1")
@@ -62,10 +64,17 @@ def _check_forward(model: Painter, batch: Inputs, loss_kind: str, stored: Stored
         pred = model(*batch[:3])
         loss = masked_loss(pred, batch.targets, batch.mask, batch.weight, loss_kind)
     stride = pred.shape[-1] // stored["pred_sub"].shape[-1] if "pred_sub" in stored else 1
-    found = {"loss": loss, "pred": pred, "pred_sub": pred[:, :, ::stride, ::stride],
-             "pred_mean": pred.mean((2, 3)), "pred_std": pred.std((2, 3), unbiased=False),
-             "x_sum": batch.images.double().sum(), "y_sum": batch.targets.double().sum(),
-             "h": torch.tensor(pred.shape[2]), "w": torch.tensor(pred.shape[3])}
+    found = {
+        "loss": loss,
+        "pred": pred,
+        "pred_sub": pred[:, :, ::stride, ::stride],
+        "pred_mean": pred.mean((2, 3)),
+        "pred_std": pred.std((2, 3), unbiased=False),
+        "x_sum": batch.images.double().sum(),
+        "y_sum": batch.targets.double().sum(),
+        "h": torch.tensor(pred.shape[2]),
+        "w": torch.tensor(pred.shape[3]),
+    }
     checks = _compare(found, stored, FORWARD)
     if "grad_norms" in stored:
         loss.backward()
@@ -105,9 +114,12 @@ def _check_steps(model: Painter, case: dict, loss_kind: str, stored: Stored) -> 
         losses.append(loss.detach())
     parameters = dict(model.named_parameters())
     values = [parameters[name].detach().double() for name in stored["step_param_names"]]
-    found = {"step_losses": torch.stack(losses), "step_grad_norms": torch.stack(norms),
-             "step_param_sums": torch.stack([v.sum() for v in values]),
-             "step_param_abs": torch.stack([v.abs().sum() for v in values])}
+    found = {
+        "step_losses": torch.stack(losses),
+        "step_grad_norms": torch.stack(norms),
+        "step_param_sums": torch.stack([v.sum() for v in values]),
+        "step_param_abs": torch.stack([v.abs().sum() for v in values]),
+    }
     return _compare(found, stored, BACKWARD)
 
 

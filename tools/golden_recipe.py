@@ -42,15 +42,19 @@ def make_inputs(seed: int, n: int, h: int, w: int, black: int | None = None) -> 
     if black is not None:
         targets[black] = 0
     mask = np.zeros((n, h // 16 * (w // 16)), np.int64)
-    mask[0, mask.shape[1] // 2:] = 1
+    mask[0, mask.shape[1] // 2 :] = 1
     for row in mask[1:]:
         row[rng.permutation(len(row))[: len(row) // 2]] = 1
     weight = (rng.rand(n, 3, h, w) > 0.2).astype(np.float32)
     weight[:, :, : h // 4] = 1
     if n > 1:
         weight[1] *= 10
-    return Inputs(normalize(torch.from_numpy(images)), normalize(torch.from_numpy(targets)),
-                  torch.from_numpy(mask).view(n, h // 16, w // 16), torch.from_numpy(weight))
+    return Inputs(
+        normalize(torch.from_numpy(images)),
+        normalize(torch.from_numpy(targets)),
+        torch.from_numpy(mask).view(n, h // 16, w // 16),
+        torch.from_numpy(weight),
+    )
 
 
 def _blocks(rng: np.random.RandomState, n: int, h: int, w: int) -> NDArray[np.float32]:

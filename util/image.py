@@ -51,7 +51,10 @@ def _decode(path: Path) -> Image.Image:
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:  # broken metadata, size: see below
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path, formats=FORMATS) as image,
+        ):  # broken metadata, size: see below
             if image.width * image.height <= MAX_PIXELS:
                 image.load()
     except UnidentifiedImageError:

@@ -72,15 +72,19 @@ def statistics(masks: list[np.ndarray]) -> dict[str, np.ndarray]:
     stack = np.stack(masks).astype(float)
     pieces = [ndimage.label(mask)[1] for mask in masks]
     return {
-        "row": stack.mean((0, 2)), "column": stack.mean((0, 1)), "pieces": np.array([np.mean(pieces)]),
+        "row": stack.mean((0, 2)),
+        "column": stack.mean((0, 1)),
+        "pieces": np.array([np.mean(pieces)]),
         "rough": np.array([np.abs(np.diff(stack, axis=axis)).mean() for axis in (1, 2)]),
         "spread": np.array([stack.mean(axis).std() for axis in (1, 2)]),
         "full": np.array([stack.all(axis).mean() for axis in (1, 2)]),
     }
 
 
-@pytest.mark.parametrize(("grid", "num_hidden", "block_size", "num"), [
-    (CANVAS, HIDDEN, BLOCKS, 1000), ((14, 14), 98, (16, 49), 2000), ((8, 4), 16, (4, 12), 4000)])
+@pytest.mark.parametrize(
+    ("grid", "num_hidden", "block_size", "num"),
+    [(CANVAS, HIDDEN, BLOCKS, 1000), ((14, 14), 98, (16, 49), 2000), ((8, 4), 16, (4, 12), 4000)],
+)
 def test_blocks_are_distributed_as_in_beit(grid, num_hidden, block_size, num):
     generator, source = rng(7), random.Random(8)
     ours = statistics([block_mask(grid, num_hidden, block_size, generator).numpy() for _ in range(num)])

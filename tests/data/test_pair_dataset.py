@@ -182,10 +182,18 @@ def test_a_broken_partner_is_named(tiny_root):
         [pairs[Draw(0, (seed,))] for seed in range(20)]
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ({"half_ratio": 1.1}, "half_ratio 1.1"), ({"half_ratio": -0.1}, "half_ratio -0.1"),
-    ({"ratio": 0}, "ratio 0"), ({"ratio": 1}, "ratio 1"), ({"ratio": float("nan")}, "ratio nan"),
-    ({"block_size": (0, 4)}, r"\(0, 4\)"), ({"block_size": (5, 4)}, r"\(5, 4\)")])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"half_ratio": 1.1}, "half_ratio 1.1"),
+        ({"half_ratio": -0.1}, "half_ratio -0.1"),
+        ({"ratio": 0}, "ratio 0"),
+        ({"ratio": 1}, "ratio 1"),
+        ({"ratio": float("nan")}, "ratio nan"),
+        ({"block_size": (0, 4)}, r"\(0, 4\)"),
+        ({"block_size": (5, 4)}, r"\(5, 4\)"),
+    ],
+)
 def test_impossible_masks_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         MaskConfig(**wrong)

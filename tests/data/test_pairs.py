@@ -85,8 +85,9 @@ def entry_is(value: Any) -> Break:
 
 
 def entry_with(**changes: Any) -> Break:
-    return lambda root, name: entry_is({"image_path": f"{name}/{IMAGE}", "target_path": f"{name}/{TARGET}",
-                                        "type": name, **changes})(root, name)
+    return lambda root, name: entry_is(
+        {"image_path": f"{name}/{IMAGE}", "target_path": f"{name}/{TARGET}", "type": name, **changes}
+    )(root, name)
 
 
 def no_file(file: str) -> Break:
@@ -140,8 +141,10 @@ BAD_FILES: dict[str, tuple[Break, tuple[str, ...]]] = {
     "64 megapixels": (file_is(IMAGE, claim(8001, 8000)), (IMAGE, "8001 x 8000 pixels", "shrink it")),
     "100 megapixels": (file_is(IMAGE, claim(10_000, 10_000)), (IMAGE, "pixels", "shrink it")),
     "900 megapixels": (file_is(IMAGE, claim(30_000, 30_000)), (IMAGE, "pixels", "shrink it")),
-    "sizes differ": (file_is(TARGET, encode(PHOTO.resize((40, 48)))),
-                     (IMAGE, "is 48 x 40", TARGET, "is 40 x 48", "prepare the pair again")),
+    "sizes differ": (
+        file_is(TARGET, encode(PHOTO.resize((40, 48)))),
+        (IMAGE, "is 48 x 40", TARGET, "is 40 x 48", "prepare the pair again"),
+    ),
 }
 BAD_DEPTH: dict[str, tuple[Break, tuple[str, ...]]] = {
     "8 bit": (file_is(TARGET, encode(PHOTO.convert("L"))), (TARGET, "8-bit L image where 16-bit gray is due")),
@@ -150,12 +153,16 @@ BAD_DEPTH: dict[str, tuple[Break, tuple[str, ...]]] = {
     "0 bytes": (file_is(TARGET, b""), (TARGET, "is empty (0 bytes)", AGAIN)),
     "sizes differ": (file_is(TARGET, encode(GRAY16.resize((24, 20)))), ("is 24 x 20", "prepare the pair again")),
 }
-BAD_INPUT = [pytest.param(name, break_it, (where, *expected), id=f"{kind}: {case}")
-             for kind, name, where, table in (
-                 ("list", RGB, f"{RGB}.json", BAD_LISTS), ("entry", RGB, f"{RGB}.json, entry 1: ", BAD_ENTRIES),
-                 ("file", RGB, f"{RGB}.json, entry 1: ", BAD_FILES),
-                 ("depth", DEPTH, f"{DEPTH}.json, entry 1: ", BAD_DEPTH))
-             for case, (break_it, expected) in table.items()]
+BAD_INPUT = [
+    pytest.param(name, break_it, (where, *expected), id=f"{kind}: {case}")
+    for kind, name, where, table in (
+        ("list", RGB, f"{RGB}.json", BAD_LISTS),
+        ("entry", RGB, f"{RGB}.json, entry 1: ", BAD_ENTRIES),
+        ("file", RGB, f"{RGB}.json, entry 1: ", BAD_FILES),
+        ("depth", DEPTH, f"{DEPTH}.json, entry 1: ", BAD_DEPTH),
+    )
+    for case, (break_it, expected) in table.items()
+]
 
 
 @pytest.mark.parametrize(("name", "break_it", "expected"), BAD_INPUT)
@@ -187,8 +194,7 @@ def test_paths_inside_the_root_are_accepted(path):
 @pytest.mark.parametrize("name", [RGB, DEPTH])
 def test_good_pairs_are_read(tiny_root, name):
     pairs = read_all(tiny_root, name)
-    assert [(pair.listed_in, pair.entry, pair.type) for pair in pairs] == [
-        (f"{name}.json", i, name) for i in range(3)]
+    assert [(pair.listed_in, pair.entry, pair.type) for pair in pairs] == [(f"{name}.json", i, name) for i in range(3)]
     image, _ = read_pair([tiny_root], pairs[2])
     with Image.open(tiny_root / name / "image_2.png") as expected:
         np.testing.assert_array_equal(image, expected)
@@ -215,13 +221,16 @@ def corrupt_exif() -> bytes:
     return content[:length] + b"\xff\xff\xff\xff" + content[length + 4 :]
 
 
-@pytest.mark.parametrize("content", [
-    *(pytest.param(encode(PHOTO, kind), id=kind) for kind in ("JPEG", "WEBP", "BMP", "TIFF")),
-    *(pytest.param(encode(PHOTO.convert(mode)), id=mode) for mode in ("L", "LA", "1", "RGBA", "P")),
-    pytest.param(palette(transparency=3), id="palette, one colour transparent"),
-    pytest.param(palette(transparency=HALF), id="palette, half transparent"),
-    pytest.param(corrupt_exif(), id="corrupt metadata"),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(pytest.param(encode(PHOTO, kind), id=kind) for kind in ("JPEG", "WEBP", "BMP", "TIFF")),
+        *(pytest.param(encode(PHOTO.convert(mode)), id=mode) for mode in ("L", "LA", "1", "RGBA", "P")),
+        pytest.param(palette(transparency=3), id="palette, one colour transparent"),
+        pytest.param(palette(transparency=HALF), id="palette, half transparent"),
+        pytest.param(corrupt_exif(), id="corrupt metadata"),
+    ],
+)
 def test_every_usual_8_bit_file_is_accepted_without_a_warning(tiny_root, content):
     file_is(IMAGE, content)(tiny_root, RGB)
     file_is(TARGET, content)(tiny_root, RGB)

@@ -19,8 +19,12 @@ Lists = dict[tuple[str, str], list[Pair]]
 @pytest.fixture(scope="module")
 def lists(samples: tuple[Path, ...]) -> Lists:
     """By source and split."""
-    return {(name, split): read_pairs(samples, path) for name, source in EIGHT_SOURCES.items()
-            for split, path in (("train", source.train), ("val", source.val)) if path}
+    return {
+        (name, split): read_pairs(samples, path)
+        for name, source in EIGHT_SOURCES.items()
+        for split, path in (("train", source.train), ("val", source.val))
+        if path
+    }
 
 
 def test_every_list_is_whole(samples, lists):

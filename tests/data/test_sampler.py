@@ -12,8 +12,9 @@ SIZES, WEIGHTS = (5, 1, 40, 27), (0.1, 0.2, 0.15, 0.05)
 SEED = attrgetter("seed")
 
 
-def sampler(steps: range = range(3), rank: int = 0, world: int = 1, accumulation: int = 12,
-            seed: int = 0) -> TrainSampler:
+def sampler(
+    steps: range = range(3), rank: int = 0, world: int = 1, accumulation: int = 12, seed: int = 0
+) -> TrainSampler:
     return TrainSampler(SIZES, WEIGHTS, seed, 2, accumulation, rank, world, steps)
 
 
@@ -39,8 +40,9 @@ def test_no_draw_shares_the_stream_that_chose_the_batch():
     """NumPy pads a seed with zeros: (seed, step) and (seed, step, 0) are one stream."""
     for step in range(3):
         chooser = np.random.default_rng((0, step)).integers(0, 2**62)
-        assert all(np.random.default_rng(draw.seed).integers(0, 2**62) != chooser
-                   for draw in sampler().global_batch(step))
+        assert all(
+            np.random.default_rng(draw.seed).integers(0, 2**62) != chooser for draw in sampler().global_batch(step)
+        )
 
 
 @pytest.mark.parametrize(("world", "accumulation"), [(1, 12), (2, 6), (3, 4), (4, 3), (6, 2), (12, 1)])

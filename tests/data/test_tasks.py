@@ -35,11 +35,14 @@ def test_the_table_names_the_types_of_the_paper():
     assert set(POLICIES) <= set(TASKS)
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ("ade20k_image2semantics", "did you mean ade20k_image2semantic"),
-    ("nyu_image2depth", "did you mean nyuv2_image2depth"),
-    ("zzz", "lol_image2enhance"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("ade20k_image2semantics", "did you mean ade20k_image2semantic"),
+        ("nyu_image2depth", "did you mean nyuv2_image2depth"),
+        ("zzz", "lol_image2enhance"),
+    ],
+)
 def test_an_unknown_type_gets_a_suggestion(wrong, message):
     with pytest.raises(ValueError, match=message) as caught:
         task_of(wrong)
@@ -53,7 +56,7 @@ def weights(pair_type: str, values: list[float]) -> list[float]:
     weight = task_of(pair_type).loss_weight(target)
     assert weight.shape == target.shape
     assert weight.dtype == torch.float32
-    assert set(weight.flatten()[len(values):].tolist()) == {10.0 if pair_type == "coco_image2pose" else 1.0}
+    assert set(weight.flatten()[len(values) :].tolist()) == {10.0 if pair_type == "coco_image2pose" else 1.0}
     return weight.flatten()[: len(values)].tolist()
 
 
@@ -87,8 +90,10 @@ def test_instances_count_alike():
 
 
 @pytest.mark.parametrize("pair_type", SPARSE)
-@pytest.mark.parametrize(("num_painted", "level", "counts"), [
-    (299, 1.0, False), (300, 1.0, True), (300, 1.1e-5, True), (2400, 0.9e-5, False), (0, 0, False)])
+@pytest.mark.parametrize(
+    ("num_painted", "level", "counts"),
+    [(299, 1.0, False), (300, 1.0, True), (300, 1.1e-5, True), (2400, 0.9e-5, False), (0, 0, False)],
+)
 def test_a_canvas_with_fewer_than_300_painted_values_counts_nothing(pair_type, num_painted, level, counts):
     target = torch.zeros(20, 40, 3)
     target.flatten()[:num_painted] = level  # pixel by pixel, three values each

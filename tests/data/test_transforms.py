@@ -3,6 +3,7 @@
 import colorsys
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,20 @@ import torch
 from PIL import Image
 
 from data import transforms
-from data.transforms import augment_pair, crop_canvas, jitter_color, random_crop_box, resize_pair, shift_hue
+from data.transforms import (
+    AugmentConfig,
+    augment_pair,
+    crop_canvas,
+    jitter_color,
+    random_crop_box,
+    resize_pair,
+    shift_hue,
+)
 
-PAIR_CROP = (transforms.CROP_SCALE, transforms.PAIR_RATIO)
-CANVAS_CROP = (transforms.CROP_SCALE, transforms.CANVAS_RATIO)
-STILL = {"CROP_SCALE": (1, 1), "PAIR_RATIO": (1, 1), "FLIP_CHANCE": 0}
+DEFAULT = AugmentConfig()
+PAIR_CROP = (DEFAULT.crop_scale, transforms.PAIR_RATIO)
+CANVAS_CROP = (DEFAULT.crop_scale, transforms.CANVAS_RATIO)
+STILL = AugmentConfig(crop_scale=(1, 1), jitter=0, flip=0)
 
 
 def rng(*seed: int) -> np.random.Generator:
@@ -29,12 +39,11 @@ def noise(size: tuple[int, int], seed: int = 0) -> Image.Image:
     return Image.fromarray(rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
-@pytest.fixture
-def still(monkeypatch):
-    """No crop of square pictures, no jitter, no flip, until a test asks for one of them."""
-    for name, value in STILL.items():
-        monkeypatch.setattr(transforms, name, value)
-    return monkeypatch
+def augment_square(pair, generator: np.random.Generator, **changes):
+    """Augment a square pair, whole but for `changes`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transforms, "PAIR_RATIO", (1, 1))
+        return augment_pair(*pair, (8, 8), "nearest", replace(STILL, **changes), generator)
 
 
 # Crop boxes
@@ -60,12 +69,18 @@ def torchvision_box(size, scale, ratio, source: random.Random) -> tuple[int, int
 
 def boxes(draw, size, num: int = 4000) -> dict[str, np.ndarray]:
     top, left, h, w = np.array([draw() for _ in range(num)]).T.astype(float)
-    return {"area": h * w / (size[0] * size[1]), "ratio": w / h,
-            "y": (top + h / 2) / size[0], "x": (left + w / 2) / size[1]}
+    return {
+        "area": h * w / (size[0] * size[1]),
+        "ratio": w / h,
+        "y": (top + h / 2) / size[0],
+        "x": (left + w / 2) / size[1],
+    }
 
 
-@pytest.mark.parametrize(("size", "crop"), [
-    ((480, 640), PAIR_CROP), ((64, 64), PAIR_CROP), ((640, 300), PAIR_CROP), ((896, 448), CANVAS_CROP)])
+@pytest.mark.parametrize(
+    ("size", "crop"),
+    [((480, 640), PAIR_CROP), ((64, 64), PAIR_CROP), ((640, 300), PAIR_CROP), ((896, 448), CANVAS_CROP)],
+)
 def test_crop_boxes_are_distributed_as_torchvisions(size, crop):
     generator, source = rng(1), random.Random(2)
     ours = boxes(lambda: random_crop_box(size, *crop, generator), size)
@@ -76,8 +91,7 @@ def test_crop_boxes_are_distributed_as_torchvisions(size, crop):
             assert abs((values < bound).mean() - (theirs[name] < bound).mean()) < 0.035, (name, quantile)
 
 
-@pytest.mark.parametrize(("size", "crop"), [
-    ((480, 640), PAIR_CROP), ((37, 41), PAIR_CROP), ((896, 448), CANVAS_CROP)])
+@pytest.mark.parametrize(("size", "crop"), [((480, 640), PAIR_CROP), ((37, 41), PAIR_CROP), ((896, 448), CANVAS_CROP)])
 def test_crop_boxes_keep_their_ranges_and_reach_every_border(size, crop):
     generator, rounding = rng(3), 2 / min(size)
     drawn = np.array([random_crop_box(size, *crop, generator) for _ in range(3000)])
@@ -93,9 +107,15 @@ def test_crop_boxes_keep_their_ranges_and_reach_every_border(size, crop):
     assert wide * 0.9 < (w / h).max() < wide * (1 + rounding)
 
 
-@pytest.mark.parametrize(("size", "box"), [
-    ((10, 1000), (0, 493, 10, 13)), ((1000, 10), (493, 0, 13, 10)),
-    ((1, 1), (0, 0, 1, 1)), ((1, 500), (0, 249, 1, 1))])
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((10, 1000), (0, 493, 10, 13)),
+        ((1000, 10), (493, 0, 13, 10)),
+        ((1, 1), (0, 0, 1, 1)),
+        ((1, 500), (0, 249, 1, 1)),
+    ],
+)
 def test_extreme_pictures_give_the_largest_central_box(size, box):
     assert random_crop_box(size, *PAIR_CROP, rng(0)) == box
 
@@ -117,7 +137,7 @@ def test_image_and_target_show_the_same_place():
     where, size, flips = coordinates((160, 200)), (64, 48), 0
     for seed in range(40):
         top, left, h, w = random_crop_box((160, 200), *PAIR_CROP, rng(seed))
-        image, target = augment_pair(where, where, size, "nearest", rng(seed), jitter=0)
+        image, target = augment_pair(where, where, size, "nearest", replace(DEFAULT, jitter=0), rng(seed))
         assert image.size == target.size == (48, 64)
         x = left + (np.arange(48) + 0.5) * w / 48
         y = top + (np.arange(64) + 0.5) * h / 64
@@ -132,7 +152,9 @@ def test_image_and_target_show_the_same_place():
 
 def test_a_bicubic_target_is_resampled_as_the_image():
     for seed in range(5):
-        image, target = augment_pair(noise((50, 60)), noise((50, 60)), (32, 32), "bicubic", rng(seed), jitter=0)
+        image, target = augment_pair(
+            noise((50, 60)), noise((50, 60)), (32, 32), "bicubic", replace(DEFAULT, jitter=0), rng(seed)
+        )
         np.testing.assert_array_equal(image, target)
 
 
@@ -144,33 +166,33 @@ def test_pictures_are_shrunk_with_antialiasing_and_nearest_targets_without():
     assert set(np.unique(target)) <= {0, 255}
 
 
-@pytest.mark.parametrize(("jitter", "chance"), [(0, transforms.FLIP_CHANCE), (0.8, 0.8)], ids=["flip", "jitter"])
-def test_chances(still, jitter, chance):
-    still.setattr(transforms, "FLIP_CHANCE", 0 if jitter else 0.5)
+@pytest.mark.parametrize(("name", "chance"), [("flip", 0.5), ("jitter", 0.8)])
+def test_chances(name, chance):
+    assert getattr(DEFAULT, name) == chance
     pair = noise((8, 8)), noise((8, 8), 1)
     generator, num = rng(5), 500
-    changed = [augment_pair(*pair, (8, 8), "nearest", generator, jitter)[0] != pair[0] for _ in range(num)]
+    changed = [augment_square(pair, generator, **{name: chance})[0] != pair[0] for _ in range(num)]
     assert abs(np.mean(changed) - chance) < 4 * math.sqrt(chance * (1 - chance) / num)
 
 
-def test_a_flip_turns_both(still):
-    still.setattr(transforms, "FLIP_CHANCE", 1)
+def test_a_flip_turns_both():
     pair = noise((8, 8)), noise((8, 8), 1)
-    for before, after in zip(pair, augment_pair(*pair, (8, 8), "nearest", rng(0), jitter=0), strict=True):
+    for before, after in zip(pair, augment_square(pair, rng(0), flip=1), strict=True):
         np.testing.assert_array_equal(after, np.array(before)[:, ::-1])
 
 
-def test_jitter_changes_the_image_alone(still):
+def test_jitter_changes_the_image_alone():
     pair = noise((8, 8)), noise((8, 8), 1)
     for seed in range(20):
-        image, target = augment_pair(*pair, (8, 8), "nearest", rng(seed), jitter=1)
+        image, target = augment_square(pair, rng(seed), jitter=1)
         assert image != pair[0]
         assert target == pair[1]
 
 
 def test_same_seed_same_pair():
-    first, again, other = (augment_pair(noise((50, 60)), noise((50, 60), 1), (32, 32), "nearest", rng(seed))
-                           for seed in (1, 1, 2))
+    first, again, other = (
+        augment_pair(noise((50, 60)), noise((50, 60), 1), (32, 32), "nearest", DEFAULT, rng(seed)) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first != other
 
@@ -241,9 +263,10 @@ def test_the_four_colour_changes_come_in_every_order(monkeypatch):
     assert len(orders) == 24
 
 
-@pytest.mark.parametrize(("turn", "expected"), [
-    (0, (255, 0, 0)), (1 / 3, (0, 255, 0)), (-1 / 3, (0, 0, 255)), (2 / 3, (0, 0, 255)),
-    (1 / 6, (255, 255, 0))])
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [(0, (255, 0, 0)), (1 / 3, (0, 255, 0)), (-1 / 3, (0, 0, 255)), (2 / 3, (0, 0, 255)), (1 / 6, (255, 255, 0))],
+)
 def test_hue_turns(turn, expected):
     np.testing.assert_allclose(values_of(shift_hue(picture(255, 0, 0), turn))[0, 0], expected, atol=8)
 
@@ -261,6 +284,7 @@ def test_hue_spares_grays_and_keeps_value_and_saturation(turn):
 
 def bicubic_matrix(num_in: int, num_out: int) -> torch.Tensor:
     """Cubic convolution (a = -.75) between pixel centres, borders repeated, no antialiasing."""
+
     def kernel(t: float) -> float:
         t, a = abs(t), -0.75
         inner, outer = (a + 2) * t**3 - (a + 3) * t**2 + 1, a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a
@@ -283,7 +307,7 @@ def test_canvas_crop_equals_an_independent_computation(target_interp):
         bicubic = (bicubic_matrix(h, 64) @ part.double() @ bicubic_matrix(w, 32).T).float()
         rows, columns = torch.arange(64) * h // 64, torch.arange(32) * w // 32
         nearest = part[:, rows][:, :, columns]
-        image, target = crop_canvas(canvas, canvas, target_interp, rng(seed))
+        image, target = crop_canvas(canvas, canvas, target_interp, DEFAULT, rng(seed))
         torch.testing.assert_close(image, bicubic, rtol=0, atol=1e-5)
         expected = nearest if target_interp == "nearest" else bicubic
         torch.testing.assert_close(target, expected, rtol=0, atol=1e-5)

@@ -39,13 +39,26 @@ def data_root(tmp_path_factory) -> Path:
 @pytest.fixture
 def config(data_root, tmp_path) -> RunConfig:
     return RunConfig(
-        model=model_config("painter_vit_tiny", img_size=(64, 32), embed_dim=24, depth=4, num_heads=2,
-                           decoder_embed_dim=4, drop_path_rate=0.3),
-        data=DataConfig({"derain": Source("derain.json", 1.0, "derain.json"), "depth": Source("depth.json", 2.0, "depth.json")},
-                        roots=(data_root,), mask=MaskConfig(half_ratio=0.3, block_size=(1, 3)), num_workers=0),
+        model=model_config(
+            "painter_vit_tiny",
+            img_size=(64, 32),
+            embed_dim=24,
+            depth=4,
+            num_heads=2,
+            decoder_embed_dim=4,
+            drop_path_rate=0.3,
+        ),
+        data=DataConfig(
+            {"derain": Source("derain.json", 1.0, "derain.json"), "depth": Source("depth.json", 2.0, "depth.json")},
+            roots=(data_root,),
+            mask=MaskConfig(half_ratio=0.3, block_size=(1, 3)),
+            num_workers=0,
+        ),
         optim=OptimConfig(steps=6, warmup=2, global_batch=8, micro_batch=2, precision="fp32"),
         log=LogConfig(every=1, val_every=100, save_every=2, keep=2),
-        out_dir=tmp_path / "run", device="cpu")
+        out_dir=tmp_path / "run",
+        device="cpu",
+    )
 
 
 @pytest.fixture(autouse=True)

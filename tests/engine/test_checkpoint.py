@@ -83,5 +83,5 @@ def test_nothing_to_resume(tmp_path):
 @pytest.mark.parametrize("content", [{"model": {"a": torch.ones(1)}}, [torch.ones(1)]])
 def test_weights_alone_cannot_be_resumed(tmp_path, content):
     torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match="is no checkpoint of a run .*; start from it with --init"):
+    with pytest.raises(ValueError, match=r"is no checkpoint of a run .*; start from it with --init"):
         load_checkpoint(tmp_path / "weights.pth", state())

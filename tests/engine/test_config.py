@@ -26,8 +26,16 @@ def test_every_config_reads_and_opens_with_command_time_and_result(path):
 def test_the_full_run_is_the_papers():
     config = load_config(["painter_vit_large"], "")
     weights = {name: source.weight for name, source in config.data.sources.items()}
-    assert weights == {"nyuv2_depth": 0.1, "ade20k_semantic": 0.2, "coco_instance": 0.15, "coco_semantic": 0.25,
-                       "coco_pose": 0.2, "denoise": 0.15, "derain": 0.05, "enhance": 0.05}
+    assert weights == {
+        "nyuv2_depth": 0.1,
+        "ade20k_semantic": 0.2,
+        "coco_instance": 0.15,
+        "coco_semantic": 0.25,
+        "coco_pose": 0.2,
+        "denoise": 0.15,
+        "derain": 0.05,
+        "enhance": 0.05,
+    }
     o = config.optim
     assert (o.steps, o.warmup, o.global_batch, o.lr, o.betas) == (54_000, 3_600, 2_048, 1e-3, (0.9, 0.999))
     assert (o.weight_decay, o.layer_decay, o.clip_grad, o.loss) == (0.1, 0.8, 3, "smoothl1")
@@ -36,8 +44,24 @@ def test_the_full_run_is_the_papers():
 
 
 def test_command_line_overrides_any_value():
-    config = load_config(["painter_vit_large", "--optim.lr", "5e-4", "--data.sources.coco_pose.weight", "0",
-                          "--model.merge_after", "None", "--data.roots", "a", "b", "--model.img_size", "448", "224"], "")
+    config = load_config(
+        [
+            "painter_vit_large",
+            "--optim.lr",
+            "5e-4",
+            "--data.sources.coco_pose.weight",
+            "0",
+            "--model.merge_after",
+            "None",
+            "--data.roots",
+            "a",
+            "b",
+            "--model.img_size",
+            "448",
+            "224",
+        ],
+        "",
+    )
     assert config.optim.lr == 5e-4
     assert config.data.sources["coco_pose"].weight == 0
     assert config.model.merge_after is None
@@ -45,29 +69,43 @@ def test_command_line_overrides_any_value():
     assert config.model.grid == (28, 14)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--optim.lrr", "1"], "--optim.lr"),
-    (["--data.sources.coco_poze.weight", "1"], "coco_pose"),
-    (["--optim.lr", "fast"], "could not convert string to float"),
-    (["--optim.loss", "l3"], "invalid choice 'l3'"),
-    (["--model.depth", "6"], "multiple of 4"),
-    (["--seed", "-1"], "seed -1 must be 0 or more"),
-    (["--data.sources.derain.weight", "-1"], "must be a finite number, 0 or"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optim.lrr", "1"], "--optim.lr"),
+        (["--data.sources.coco_poze.weight", "1"], "coco_pose"),
+        (["--optim.lr", "fast"], "could not convert string to float"),
+        (["--optim.loss", "l3"], "invalid choice 'l3'"),
+        (["--model.depth", "6"], "multiple of 4"),
+        (["--data.augment.crop_scale", "0", "1"], "must be (least, most)"),
+        (["--data.augment.jitter", "2"], "the chances of jitter 2.0"),
+        (["--seed", "-1"], "seed -1 must be 0 or more"),
+        (["--data.sources.derain.weight", "-1"], "must be a finite number, 0 or"),
+    ],
+)
 def test_wrong_override_is_an_error_with_a_suggestion(arguments, message, capsys):
     with pytest.raises((SystemExit, ValueError)) as caught:
         load_config(["painter_vit_large", *arguments], "tools/train.py")
     assert message in capsys.readouterr().err + str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("config = RunConfig(data=DataConfig(sources={}), outdir=Path('x'))", "RunConfig has no key 'outdir'; did you mean 'out_dir'?"),
-    ("config = OptimConfig(learning=1)", "OptimConfig has no key 'learning'"),
-    ("config = OptimConfig()", "does not define `config = RunConfig"),
-    ("config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), optim=OptimConfig(lr='1e-3'))", "optim.lr"),
-    ("config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), init='a', init_mae='b')", "not both"),
-    ("x = 1 +", "is not a Python file"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "config = RunConfig(data=DataConfig(sources={}), outdir=Path('x'))",
+            "RunConfig has no key 'outdir'; did you mean 'out_dir'?",
+        ),
+        ("config = OptimConfig(learning=1)", "OptimConfig has no key 'learning'"),
+        ("config = OptimConfig()", "does not define `config = RunConfig"),
+        (
+            "config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), optim=OptimConfig(lr='1e-3'))",
+            "optim.lr",
+        ),
+        ("config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), init='a', init_mae='b')", "not both"),
+        ("x = 1 +", "is not a Python file"),
+    ],
+)
 def test_wrong_config_file_is_one_sentence(text, message, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("from pathlib import Path\nfrom engine.config import *\n" + text)
@@ -76,9 +114,14 @@ def test_wrong_config_file_is_one_sentence(text, message, tmp_path):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ([], "usage"), (["painter_vit_larg"], "did you mean painter_vit_large?"), (["/no/such.py"], "there is no config"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage"),
+        (["painter_vit_larg"], "did you mean painter_vit_large?"),
+        (["/no/such.py"], "there is no config"),
+    ],
+)
 def test_missing_config_names_the_known_ones(arguments, message):
     with pytest.raises(ValueError, match=r"config|usage") as caught:
         load_config(arguments, "tools/train.py")

@@ -29,7 +29,9 @@ def test_every_precision_trains_and_resumes(config, tmp_path, precision, toleran
     cuda = replace(config, device="cuda", out_dir=tmp_path / "cuda", optim=replace(config.optim, precision=precision))
     run(replace(cuda, optim=replace(cuda.optim, steps=3)))
     run(cuda)
-    first, second = ([json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-                     for folder in (config.out_dir, cuda.out_dir))
+    first, second = (
+        [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        for folder in (config.out_dir, cuda.out_dir)
+    )
     assert first[0]["train/loss"] == pytest.approx(second[0]["train/loss"], rel=tolerance)
     assert (second[0]["train/loss_scale"] > 1) == (precision == "fp16")

@@ -38,9 +38,13 @@ def test_loss_equals_the_formula(kind):
 
 def test_a_black_prompt_counts_nothing():
     pred, target, mask, weight = batch()
-    black = -denormalize(torch.zeros(1, 3, 1, 1)) / (denormalize(torch.ones(1, 3, 1, 1)) - denormalize(torch.zeros(1, 3, 1, 1)))
+    black = -denormalize(torch.zeros(1, 3, 1, 1)) / (
+        denormalize(torch.ones(1, 3, 1, 1)) - denormalize(torch.zeros(1, 3, 1, 1))
+    )
     target[1, :, :16] = black[0]  # sample 1 shows its top half
-    assert masked_loss(pred, target, mask, weight) == pytest.approx(masked_loss(pred[:1], target[:1], mask[:1], weight[:1]))
+    assert masked_loss(pred, target, mask, weight) == pytest.approx(
+        masked_loss(pred[:1], target[:1], mask[:1], weight[:1])
+    )
     assert masked_loss(pred[1:], target[1:], mask[1:], weight[1:]) == 0
 
 
@@ -48,7 +52,10 @@ def test_visible_brightness_of_300_is_the_border():
     pred, _, mask, weight = batch(1)
     for brightness, counts in ((300.1, True), (299.9, False)):
         level = torch.full((1, 3, 32, 16), brightness / (3 * 16 * 16))
-        mean, std = denormalize(torch.zeros(1, 3, 1, 1)), denormalize(torch.ones(1, 3, 1, 1)) - denormalize(torch.zeros(1, 3, 1, 1))
+        mean, std = (
+            denormalize(torch.zeros(1, 3, 1, 1)),
+            denormalize(torch.ones(1, 3, 1, 1)) - denormalize(torch.zeros(1, 3, 1, 1)),
+        )
         assert bool(masked_loss(pred, (level - mean) / std, mask, weight) > 0) == counts
 
 

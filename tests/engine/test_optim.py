@@ -12,10 +12,19 @@ def model():
     return create_model("painter_vit_tiny", img_size=(64, 32), embed_dim=24, depth=4, num_heads=2, decoder_embed_dim=4)
 
 
-@pytest.mark.parametrize(("name", "layer"), [
-    ("pos_embed", 0), ("patch_embed.proj.weight", 0), ("blocks.0.attn.qkv.weight", 1), ("blocks.3.mlp.fc1.bias", 4),
-    ("mask_token", 5), ("segment_token_x", 5), ("norm.weight", 5), ("decoder_pred.0.weight", 5),
-])
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("pos_embed", 0),
+        ("patch_embed.proj.weight", 0),
+        ("blocks.0.attn.qkv.weight", 1),
+        ("blocks.3.mlp.fc1.bias", 4),
+        ("mask_token", 5),
+        ("segment_token_x", 5),
+        ("norm.weight", 5),
+        ("decoder_pred.0.weight", 5),
+    ],
+)
 def test_layers_are_counted_from_the_embedding(name, layer):
     assert lr_scale(name, 4, 0.8) == pytest.approx(0.8 ** (5 - layer))
 
@@ -23,7 +32,9 @@ def test_layers_are_counted_from_the_embedding(name, layer):
 def test_every_parameter_is_in_one_group_and_vectors_do_not_decay():
     network = model()
     groups = parameter_groups(network, 0.1, 0.8)
-    assert sorted(name for group in groups for name in group["names"]) == sorted(n for n, _ in network.named_parameters())
+    assert sorted(name for group in groups for name in group["names"]) == sorted(
+        n for n, _ in network.named_parameters()
+    )
     decays = {name: group["weight_decay"] for group in groups for name in group["names"]}
     assert decays["pos_embed"] == decays["norm.weight"] == decays["blocks.0.attn.qkv.bias"] == 0
     assert decays["blocks.0.attn.rel_pos_h"] == decays["mask_token"] == decays["decoder_pred.0.weight"] == 0.1

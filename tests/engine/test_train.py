@@ -32,8 +32,10 @@ def with_optim(config: RunConfig, **changes) -> RunConfig:
 
 def config_file(config: RunConfig) -> Path:
     """The config as a file that another process can read."""
-    imports = ("from pathlib import *\nfrom engine.config import *\nfrom data.pair_dataset import MaskConfig\n"
-               "from models import PainterConfig\n")
+    imports = (
+        "from pathlib import *\nfrom engine.config import *\nfrom data.pair_dataset import MaskConfig\n"
+        "from models import PainterConfig\n"
+    )
     path = config.out_dir.with_suffix(".py")
     path.write_text(f"{imports}config = {config!r}\n")
     return path
@@ -44,8 +46,12 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "
 
 def launch(config: RunConfig, processes: int) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    subprocess.run([*command, str(REPOSITORY / "tools/train.py"), str(config_file(config))],
-                   check=True, env=ENVIRONMENT, capture_output=True)
+    subprocess.run(
+        [*command, str(REPOSITORY / "tools/train.py"), str(config_file(config))],
+        check=True,
+        env=ENVIRONMENT,
+        capture_output=True,
+    )
 
 
 def test_it_learns_and_leaves_a_whole_record(config):
@@ -115,8 +121,10 @@ def test_two_processes_train_like_one(config, tmp_path):
     assert losses(both.out_dir) == pytest.approx(losses(alone.out_dir), rel=1e-5)
     for a, b in zip(weights(alone.out_dir), weights(both.out_dir), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-4)
-    values = [[line for line in map(json.loads, (folder / "log.jsonl").read_text().splitlines()) if "val/derain/psnr" in line]
-              for folder in (alone.out_dir, both.out_dir)]
+    values = [
+        [line for line in map(json.loads, (folder / "log.jsonl").read_text().splitlines()) if "val/derain/psnr" in line]
+        for folder in (alone.out_dir, both.out_dir)
+    ]
     assert values[0][0]["val/derain/psnr"] == pytest.approx(values[1][0]["val/derain/psnr"], rel=1e-3)
 
 
@@ -173,7 +181,9 @@ def test_a_source_can_be_resized_in_another_way(config, tmp_path):
 
 def test_start_from_weights_of_another_run(config, tmp_path):
     run(config)
-    fresh = with_optim(replace(config, init=str((config.out_dir / LAST).resolve()), out_dir=tmp_path / "next"), steps=1, lr=0.0)
+    fresh = with_optim(
+        replace(config, init=str((config.out_dir / LAST).resolve()), out_dir=tmp_path / "next"), steps=1, lr=0.0
+    )
     run(replace(fresh, log=replace(fresh.log, save_every=1)))
     for a, b in zip(weights(config.out_dir), weights(fresh.out_dir), strict=True):
         assert torch.equal(a, b)
@@ -188,16 +198,19 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_pairs(config):
     assert "entry" in batch[0]["pairs"][0]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"optim.global_batch": "7"}, "must be a multiple of micro_batch x ranks"),
-    ({"device": "cuda"}, "no CUDA device"),
-    ({"optim.precision": "fp16"}, "fp16 does not train on the CPU"),
-    ({"data.sources.derain.train": "no/such.json"}, "no/such.json is not under"),
-    ({"data.sources.derain.weight": "0", "data.sources.depth.weight": "0"}, "no source has a weight above 0"),
-    ({"init": "no/such.pth"}, "no/such.pth does not exist"),
-    ({"resume": "no/such.pth"}, "no/such.pth does not exist"),
-    ({"log.wandb": "project"}, "pip install wandb"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optim.global_batch": "7"}, "must be a multiple of micro_batch x ranks"),
+        ({"device": "cuda"}, "no CUDA device"),
+        ({"optim.precision": "fp16"}, "fp16 does not train on the CPU"),
+        ({"data.sources.derain.train": "no/such.json"}, "no/such.json is not under"),
+        ({"data.sources.derain.weight": "0", "data.sources.depth.weight": "0"}, "no source has a weight above 0"),
+        ({"init": "no/such.pth"}, "no/such.pth does not exist"),
+        ({"resume": "no/such.pth"}, "no/such.pth does not exist"),
+        ({"log.wandb": "project"}, "pip install wandb"),
+    ],
+)
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the messages are those of a machine without CUDA")
 def test_what_cannot_start_says_why_in_one_sentence(config, change, message):
     arguments = [part for key, value in change.items() for part in (f"--{key}", value)]
@@ -226,10 +239,40 @@ def test_a_broken_image_stops_with_list_entry_and_file(config, data_root, tmp_pa
 
 
 def test_real_samples_of_all_eight_sources_train(samples, tmp_path):
-    main(["painter_vit_large", "--data.roots", *map(str, samples), "--out_dir", str(tmp_path), "--device", "cpu",
-          "--data.num_workers", "2", "--optim.steps", "2", "--optim.warmup", "1", "--optim.global_batch", "16",
-          "--optim.precision", "fp32", "--log.every", "1", "--model.img_size", "128", "64", "--model.depth", "4",
-          "--model.embed_dim", "24", "--model.num_heads", "2", "--model.decoder_embed_dim", "4"])
+    main(
+        [
+            "painter_vit_large",
+            "--data.roots",
+            *map(str, samples),
+            "--out_dir",
+            str(tmp_path),
+            "--device",
+            "cpu",
+            "--data.num_workers",
+            "2",
+            "--optim.steps",
+            "2",
+            "--optim.warmup",
+            "1",
+            "--optim.global_batch",
+            "16",
+            "--optim.precision",
+            "fp32",
+            "--log.every",
+            "1",
+            "--model.img_size",
+            "128",
+            "64",
+            "--model.depth",
+            "4",
+            "--model.embed_dim",
+            "24",
+            "--model.num_heads",
+            "2",
+            "--model.decoder_embed_dim",
+            "4",
+        ]
+    )
     assert len(losses(tmp_path)) == 2
     assert len(list((tmp_path / "pictures").iterdir())) == 8
 

@@ -8,8 +8,14 @@ from models import MODELS, Painter, create_model, model_config
 from models.attention import BACKENDS, attend
 from models.vit import absolute_position, attend_in_windows, relative_table, share_query
 
-TINY = {"img_size": (64, 32), "embed_dim": 24, "depth": 4, "num_heads": 2, "decoder_embed_dim": 4,
-        "drop_path_rate": 0.0}
+TINY = {
+    "img_size": (64, 32),
+    "embed_dim": 24,
+    "depth": 4,
+    "num_heads": 2,
+    "decoder_embed_dim": 4,
+    "drop_path_rate": 0.0,
+}
 
 
 def tiny(**changes):
@@ -43,12 +49,17 @@ def attention_by_hand(q, k, v, row_table, col_table):
 def test_attention_equals_the_formula_with_gradients(backend):
     g = torch.Generator().manual_seed(0)
     h, w, d = 3, 2, 4
-    inputs = [torch.randn(*shape, generator=g, dtype=torch.float64, requires_grad=True)
-              for shape in [(2, 2, h * w, d)] * 3 + [(h, h, d), (w, w, d)]]
+    inputs = [
+        torch.randn(*shape, generator=g, dtype=torch.float64, requires_grad=True)
+        for shape in [(2, 2, h * w, d)] * 3 + [(h, h, d), (w, w, d)]
+    ]
     found, expected = attend(*inputs, backend=backend), attention_by_hand(*inputs)
     torch.testing.assert_close(found, expected)
-    for a, b in zip(torch.autograd.grad(found.square().sum(), inputs),
-                    torch.autograd.grad(expected.square().sum(), inputs), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(found.square().sum(), inputs),
+        torch.autograd.grad(expected.square().sum(), inputs),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b)
 
 
@@ -94,10 +105,21 @@ def test_ensemble_of_equal_prompts_changes_nothing():
     torch.testing.assert_close(model(*batch, num_prompts=3), model(*batch))
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"merge_after": 0}, {"merge_after": 3}, {"merge_after": None}, {"head": "linear"}, {"depth": 8},
-    {"window_size": 3, "window_blocks": (0, 2)}, {"type_tokens": True}, {"patch_size": 8, "num_heads": 4},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"merge_after": 0},
+        {"merge_after": 3},
+        {"merge_after": None},
+        {"head": "linear"},
+        {"depth": 8},
+        {"window_size": 3, "window_blocks": (0, 2)},
+        {"type_tokens": True},
+        {"patch_size": 8, "num_heads": 4},
+    ],
+    ids=str,
+)
 def test_every_option_paints_and_learns(changes):
     model, (images, targets, _) = tiny(**changes), canvases()
     grid = model.config.grid
@@ -160,17 +182,22 @@ def test_registered_names_and_size():
         sizes = {name: sum(p.numel() for p in Painter(config).parameters()) for name, config in MODELS.items()}
     assert round(sizes["painter_vit_large"] / 1e6, 1) == 370.7
     assert MODELS["painter_vit_large_patch16_input896x448_win_dec64_8glb_sl1"] == MODELS["painter_vit_large"]
-    assert sizes["painter_vit_large"] > sizes["painter_vit_base"] > sizes["painter_vit_small"] > sizes["painter_vit_tiny"]
+    assert (
+        sizes["painter_vit_large"] > sizes["painter_vit_base"] > sizes["painter_vit_small"] > sizes["painter_vit_tiny"]
+    )
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"depth": 6}, "multiple of 4"),
-    ({"embed_dim": 100}, "multiple of num_heads"),
-    ({"img_size": (100, 50)}, "multiple of patch_size"),
-    ({"window_blocks": (0,)}, "window_size is 0"),
-    ({"window_blocks": (99,), "window_size": 2}, "must lie in"),
-    ({"merge_after": 12}, "merge_after 12"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 6}, "multiple of 4"),
+        ({"embed_dim": 100}, "multiple of num_heads"),
+        ({"img_size": (100, 50)}, "multiple of patch_size"),
+        ({"window_blocks": (0,)}, "window_size is 0"),
+        ({"window_blocks": (99,), "window_size": 2}, "must lie in"),
+        ({"merge_after": 12}, "merge_after 12"),
+    ],
+)
 def test_impossible_configs_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         model_config("painter_vit_tiny", **changes)

@@ -250,18 +250,14 @@ def test_trap_inside_an_allowed_namespace_is_refused_and_not_run(tmp_path):
     assert not trap.exists()
 
 
-@pytest.mark.parametrize(
-    ("value", "code"), [(Custom(), "Custom"), (nn.Linear(1, 1), "Linear"), (eval, "eval")]
-)
+@pytest.mark.parametrize(("value", "code"), [(Custom(), "Custom"), (nn.Linear(1, 1), "Linear"), (eval, "eval")])
 def test_class_beside_the_weights_is_refused_by_name(tmp_path, value, code):
     torch.save({"model": {"a": torch.ones(1)}, "beside": value}, tmp_path / "w.pth")
     message = sentence(ValueError, tmp_path / "w.pth")
     assert re.search(rf"import or run \S*{code} and is refused", message)
 
 
-@pytest.mark.parametrize(
-    "content", [{}, {"model": {}}, {"model": torch.ones(1)}, [torch.ones(1)], torch.ones(1), 3]
-)
+@pytest.mark.parametrize("content", [{}, {"model": {}}, {"model": torch.ones(1)}, [torch.ones(1)], torch.ones(1), 3])
 def test_no_named_tensors(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     assert 'holds no named tensors: save it again as {"model"' in sentence(ValueError, tmp_path / "w.pth")
@@ -310,8 +306,7 @@ def test_load_strict_names_everything_and_changes_nothing(weights):
         "w.pth does not fit the model; it needs weights of the same architecture and size:",
         "  missing: blocks.0.attn.rel_pos_h; norm.weight",
         "  unexpected: head.weight; cls_token",
-        "  mis-shaped: pos_embed found (1, 3, 8) expected (1, 5, 8); "
-        "decoder_embed.bias found (7,) expected (12,)",
+        "  mis-shaped: pos_embed found (1, 3, 8) expected (1, 5, 8); decoder_embed.bias found (7,) expected (12,)",
     ]
     assert same(model.state_dict(), before)
 

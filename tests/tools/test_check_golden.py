@@ -66,14 +66,20 @@ def test_nan_fails(tiny, capsys):
     assert "0 passed, 1 failed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("break_it", "message"), [
-    (lambda folder: rewrite(folder / "tiny_l1.npz", novelty=np.ones(2)), "values of an unknown kind: novelty"),
-    (lambda folder: shutil.copy(folder / "tiny_l1.npz", folder / "stranger.npz"), "not listed in cases.json"),
-    (lambda folder: (folder / "tiny_l1.npz").unlink(), "No such file"),
-    (lambda folder: (folder / "vit_large_stranger.json").write_text("{}"), "no known kind of fact"),
-    (lambda folder: (folder / "vit_huge_state_dict.json").write_text("{}"), "unknown model"),
-    (lambda folder: (folder / "vit_tiny_state_dict.json").write_text('{"pos_embed": [1]}'), "FAIL (names and shapes)"),
-])
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda folder: rewrite(folder / "tiny_l1.npz", novelty=np.ones(2)), "values of an unknown kind: novelty"),
+        (lambda folder: shutil.copy(folder / "tiny_l1.npz", folder / "stranger.npz"), "not listed in cases.json"),
+        (lambda folder: (folder / "tiny_l1.npz").unlink(), "No such file"),
+        (lambda folder: (folder / "vit_large_stranger.json").write_text("{}"), "no known kind of fact"),
+        (lambda folder: (folder / "vit_huge_state_dict.json").write_text("{}"), "unknown model"),
+        (
+            lambda folder: (folder / "vit_tiny_state_dict.json").write_text('{"pos_embed": [1]}'),
+            "FAIL (names and shapes)",
+        ),
+    ],
+)
 def test_what_is_unknown_or_missing_fails(tiny, capsys, break_it, message):
     break_it(tiny)
     assert main(tiny) == 1

@@ -68,8 +68,10 @@ def test_everything_broken_is_reported_in_one_pass(tiny_root, capsys, monkeypatc
 def test_a_list_that_cannot_be_read_is_enough_to_fail(tiny_root, capsys):
     code, lines, _ = run(tiny_root, capsys, "absent")
     assert code == 1
-    assert lines == [f"absent.json is not under {tiny_root}; set --data.roots or prepare the data",
-                     "0 pairs read, 0 broken; 1 lists read, 1 broken"]
+    assert lines == [
+        f"absent.json is not under {tiny_root}; set --data.roots or prepare the data",
+        "0 pairs read, 0 broken; 1 lists read, 1 broken",
+    ]
 
 
 def test_an_unforeseen_error_of_a_decoder_is_one_more_broken_pair(tiny_root, monkeypatch):
@@ -82,9 +84,14 @@ def test_an_unforeseen_error_of_a_decoder_is_one_more_broken_pair(tiny_root, mon
     assert fault == f"{DERAIN}.json, entry 1: RuntimeError('codec gave up'); copy or download its files again"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ([], "which run?"), (["no_such_run"], "there is no config no_such_run"), (["EMPTY"], "no source has a weight"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "which run?"),
+        (["no_such_run"], "there is no config no_such_run"),
+        (["EMPTY"], "no source has a weight"),
+    ],
+)
 def test_a_run_that_cannot_be_checked_says_why(tmp_path, arguments, message):
     with pytest.raises(SystemExit, match=f"error: .*{message}"):
         check_pairs.main([config_file(tmp_path) if a == "EMPTY" else a for a in arguments])
@@ -96,8 +103,14 @@ def test_ctrl_c_ends_it_at_once(tiny_root):
     (tiny_root / DERAIN / "image_0.png").unlink()
     (tiny_root / f"{DERAIN}.json").write_text(json.dumps([entries[0], *entries[1:] * 50_000]))
     command = [sys.executable, "-m", "tools.check_pairs", config_file(tiny_root, DERAIN)]
-    with subprocess.Popen([*command, "--data.roots", str(tiny_root)], cwd=REPOSITORY, text=True, start_new_session=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*command, "--data.roots", str(tiny_root)],
+        cwd=REPOSITORY,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         assert "entry 0: " in process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to it and to its readers
         out, err = process.communicate(timeout=20)

@@ -65,8 +65,12 @@ def test_every_sink_gets_everything_and_none_is_silence(tmp_path):
 
 def test_wandb_is_the_same_interface(tmp_path, monkeypatch):
     calls = []
-    run = SimpleNamespace(log=lambda values, step: calls.append((step, values)), finish=lambda: calls.append("finished"))
-    fake = SimpleNamespace(init=lambda **options: calls.append(options["project"]) or run, Image=lambda image: image.shape)
+    run = SimpleNamespace(
+        log=lambda values, step: calls.append((step, values)), finish=lambda: calls.append("finished")
+    )
+    fake = SimpleNamespace(
+        init=lambda **options: calls.append(options["project"]) or run, Image=lambda image: image.shape
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     sink = Wandb("painter", tmp_path, {"optim.lr": 1})
     sink.scalars(2, {"loss": 1.0})

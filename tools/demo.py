@@ -1,0 +1,101 @@
+"""Train a small Painter on real photographs on the CPU, and show what it paints.
+
+    make demo
+
+Expected: about five minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
+and pictures in demo/pictures. A finished demo is shown again at once. Any value of configs/demo.py can be
+overridden: python tools/demo.py --optim.steps 4000 --out_dir demo/longer
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from engine.config import RunConfig
+from engine.load_config import load_config
+from engine.loaders import Lists, read_lists, train_batches, val_batches
+from engine.train import run
+from engine.validate import Validation, query_psnr
+from tools.make_demo_data import make_demo_data
+from util.dist import join_world
+from util.visualize import captioned, save_png
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make or find the data, train or find the run, print the table, write the pictures."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        config = load_config(["demo", *arguments], "tools/demo.py")
+        config = replace(config, optim=replace(config.optim, precision=fastest_precision()))
+        make_demo_data(config.data.roots[0], config.seed)
+        results = run(config)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; make demo goes on from the last checkpoint")
+    print(table(results, trivial_answers(config)))
+    folder = config.out_dir.parent / "pictures"
+    show(results, folder)
+    print(f"\nlook at {folder}/demo.png and its neighbours; to start over: rm -r {config.out_dir}")
+
+
+def fastest_precision() -> Literal["bf16", "fp32"]:
+    """bf16 where this CPU has instructions for it, else fp32."""
+    seconds = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        a = torch.ones(1024, 1024, dtype=dtype)
+        a @ a
+        start = time.perf_counter()
+        for _ in range(5):
+            a @ a
+        seconds[name] = time.perf_counter() - start
+    return "bf16" if seconds["bf16"] < seconds["fp32"] else "fp32"
+
+
+def trivial_answers(config: RunConfig) -> dict[str, tuple[float, float]]:
+    """For each source the PSNR of copying the query's input, and of painting the mean colour of training targets."""
+    world = join_world("cpu")
+    lists = read_lists(config.data, world)
+    answers = {}
+    for name in lists.val:
+        colour = mean_colour(config, Lists({name: lists.train[name]}, {}))
+        scores = [
+            (query_psnr(image, target, weight), query_psnr(colour.expand_as(target), target, weight))
+            for batch in val_batches(config, lists, name, world)
+            for image, target, weight in zip(batch.image, batch.target, batch.weight, strict=True)
+        ]
+        copied, coloured = torch.tensor(scores).mean(dim=0).tolist()
+        answers[name] = (copied, coloured)
+    return answers
+
+
+def mean_colour(config: RunConfig, lists: Lists) -> torch.Tensor:
+    """(3, 1, 1), normalised: the mean of what counts in the targets of 16 training batches."""
+    batches = list(train_batches(config, lists, join_world("cpu"), range(16)))
+    target, weight = torch.cat([b.target for b in batches]), torch.cat([b.weight for b in batches])
+    return ((target * weight).sum((0, 2, 3)) / weight.sum((0, 2, 3)))[:, None, None]
+
+
+def table(results: dict[str, Validation], trivial: dict[str, tuple[float, float]]) -> str:
+    """PSNR in dB on held-out pairs, a line a source."""
+    rows = [f"\n{'PSNR in dB':12} {'painted':>9} {'input copied':>14} {'one colour':>12}"]
+    for name, (copied, coloured) in trivial.items():
+        rows.append(f"{name:12} {results[name].psnr:9.2f} {copied:14.2f} {coloured:12.2f}")
+    return "\n".join(rows)
+
+
+def show(results: dict[str, Validation], folder: Path) -> None:
+    """A picture of each source, and one with the first strips of all."""
+    for name, result in results.items():
+        save_png(folder / f"{name}.png", captioned(result.strips, scale=2))
+    save_png(folder / "demo.png", captioned([result.strips[0] for result in results.values()], scale=2))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
