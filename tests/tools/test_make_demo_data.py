@@ -17,7 +17,7 @@ LISTS = {  # list -> (pair type, number of pairs)
     "derain/derain_val.json": ("derain_image2derain", 6),
     "light_enhance/enhance_lol_train.json": ("lol_image2enhance", 440),
     "light_enhance/enhance_lol_val.json": ("lol_image2enhance", 6),
-    "nyu_depth_v2/nyuv2_train_image_depth.json": ("nyuv2_image2depth", 40),
+    "nyu_depth_v2/nyuv2_train_image_depth.json": ("nyuv2_image2depth", 120),
     "nyu_depth_v2/nyuv2_val_image_depth.json": ("nyuv2_image2depth", 3),
 }
 RESTORATION_LISTS = [name for name in LISTS if "depth" not in name]
