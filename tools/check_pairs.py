@@ -59,6 +59,9 @@ def check_all(roots: Roots, pairs: Sequence[Pair], num_workers: int | None) -> i
     """Print what is wrong with each pair, in order; return how many are broken."""
     broken = 0
     pool = ProcessPoolExecutor(num_workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process: readers start deaf to it
+    pool.submit(int).result()
+    signal.signal(signal.SIGINT, interrupt)
     try:
         with tqdm(total=len(pairs), unit="pair") as bar:
             for start in range(0, len(pairs), WINDOW):  # map would queue all pairs at once
