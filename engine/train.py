@@ -83,10 +83,10 @@ class Run:
             bar.set_postfix(loss=f"{scalars['loss']:.4f}", refresh=False)
             if self._due(log.every):
                 self.logger.scalars(self.state.step, {f"train/{name}": value for name, value in scalars.items()})
-            if self._due(log.val_every):
-                results = self.validate()
             if self._due(log.save_every) and self.world.is_main:
                 save_checkpoint(self.config.out_dir, self.state, flatten(self.config), log.keep)
+            if self._due(log.val_every):
+                results = self.validate()
         return results or self.validate()  # the latter where nothing was left to train
 
     def step(self, batches: Iterator[Sample]) -> dict[str, float]:

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = load_config(["demo", *arguments], "tools/demo.py")
-        config = replace(config, optim=replace(config.optim, precision=fastest_precision()))
+        if "--optim.precision" not in arguments:
+            config = replace(config, optim=replace(config.optim, precision=fastest_precision()))
         make_demo_data(config.data.roots[0], config.seed)
         results = run(config)
     except ValueError as error:
