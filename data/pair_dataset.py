@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.masking import block_mask
-from data.pairs import Pair, Roots, read_pair
+from data.pairs import Pair, read_pair
 from data.prompt import Grid, half_mask, stitch
+from data.roots import Roots
 from data.sampler import Draw
 from data.tasks import Interp, task_of
 from data.transforms import AugmentConfig, augment_pair, crop_canvas, resize_pair
@@ -105,7 +106,7 @@ class PairDataset(Dataset[Sample]):
 
     def _half(self, pair: Pair, augment: bool, interp: Interp, rng: Generator) -> tuple[Tensor, Tensor]:
         """One pair at the size of half a canvas, (3, H/2, W) in 0..1."""
-        image, target = read_pair(self.roots, pair)
+        image, target = read_pair(self.roots, pair, rng if self.train else None)
         if self.train and augment:
             image, target = augment_pair(image, target, self.half_size, interp, self.augment, rng)
         else:

@@ -1,21 +1,20 @@
 """Pair lists: a JSON array of {"image_path", "target_path", "type"}, paths relative to the data roots.
 
-Several roots are searched in order, so that downloads and prepared labels may live apart. Everything that
-can be known without decoding an image is checked when a list is read.
+A fourth key, "label", holds what the task paints while loading; without it the target file shows the label.
+Everything that can be known without decoding an image is checked when a list is read.
 """
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
-from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from numpy.random import Generator
 from PIL import Image
 
+from data.roots import Roots, check_inside, find, places
 from data.tasks import task_of
-
-Roots = Sequence[Path]
 
 
 class Pair(NamedTuple):
@@ -26,6 +25,8 @@ class Pair(NamedTuple):
     type: str
     listed_in: str
     entry: int
+    label: str | None = None
+    """JSON text: millions of parsed labels would fill the memory"""
 
     def __str__(self) -> str:
         return f"{self.listed_in}, entry {self.entry}"
@@ -49,7 +50,8 @@ def _read_entry(value: Any, list_path: str, entry: int) -> Pair:
     keys = ("image_path", "target_path", "type")
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in keys):
         raise ValueError(f"{list_path}, entry {entry}: need the strings {', '.join(keys)}; got {value!r:.120}")
-    pair = Pair(value["image_path"], value["target_path"], value["type"], list_path, entry)
+    label = json.dumps(value["label"], separators=(",", ":")) if value.get("label") is not None else None
+    pair = Pair(value["image_path"], value["target_path"], value["type"], list_path, entry, label)
     try:
         task_of(pair.type)
         check_inside(pair.image_path)
@@ -57,23 +59,6 @@ def _read_entry(value: Any, list_path: str, entry: int) -> Pair:
     except ValueError as error:
         raise ValueError(f"{pair}: {error}") from None
     return pair
-
-
-def check_inside(path: str) -> None:
-    """ValueError unless `path` is relative and stays inside its root."""
-    parts = PurePosixPath(path.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
-        raise ValueError(f"path {path!r} leaves the data root; give it relative to the root, without '..'")
-
-
-def find(roots: Roots, path: str) -> Path:
-    """The file `path` in the first root that has it; ValueError lists where it was looked for."""
-    check_inside(path)
-    for root in roots:
-        if os.path.isfile(root / path):
-            return root / path
-    places = " or ".join(str(root) for root in roots)
-    raise ValueError(f"{path} is not under {places}; set --data.roots or prepare the data")
 
 
 def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
@@ -92,17 +77,19 @@ def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
     ]
     if missing:
         pair, path = missing[0]
-        places = " or ".join(str(root) for root in roots)
         more = f"; {len(missing)} files are missing in all" if len(missing) > 1 else ""
-        raise ValueError(f"{pair}: {path} is not under {places}{more}; set --data.roots or prepare the data")
+        raise ValueError(f"{pair}: {path} is not under {places(roots)}{more}; set --data.roots or prepare the data")
 
 
-def read_pair(roots: Roots, pair: Pair) -> tuple[Image.Image, Image.Image]:
-    """Image and painted target as RGB of one size; ValueError names list, entry, file and cure."""
+def read_pair(roots: Roots, pair: Pair, rng: Generator | None = None) -> tuple[Image.Image, Image.Image]:
+    """Image and painted target as RGB of one size; ValueError names list, entry, file and cure.
+
+    `rng` draws the augmentation of pairs that are painted while loading; None paints them plainly.
+    """
     task = task_of(pair.type)
+    label = None if pair.label is None else json.loads(pair.label)
     try:
-        image = task.read_image(find(roots, pair.image_path))
-        target = task.read_target(find(roots, pair.target_path))
+        image, target = task.read_pair(find(roots, pair.image_path), find(roots, pair.target_path), label, rng)
         if image.size != target.size:
             raise ValueError(
                 f"image {pair.image_path} is {image.width} x {image.height} but target "

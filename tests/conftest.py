@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.tasks import TASKS, Depth
+from data.tasks import TASKS
+from data.tasks.depth import Depth
 
 NUM_PAIRS = 3
 SIZE = (40, 48)  # (h, w)

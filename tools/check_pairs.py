@@ -16,7 +16,8 @@ from functools import partial
 
 from tqdm import tqdm
 
-from data.pairs import Pair, Roots, read_pair, read_pairs
+from data.pairs import Pair, read_pair, read_pairs
+from data.roots import Roots
 from engine.config import DataConfig
 from engine.load_config import load_config
 

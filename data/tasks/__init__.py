@@ -1,26 +1,21 @@
-"""The tasks by the `type` of their pairs. A new task is one file here and one line below."""
+"""The tasks: every `Task` that a file of this folder makes. A new task is one file here and an entry in a config."""
 
 import difflib
+import importlib
+import pkgutil
 
-from data.tasks.base import Interp, Task
-from data.tasks.depth import Depth
-from data.tasks.instance import Instance
-from data.tasks.pose import Pose
-from data.tasks.restoration import Restoration
-from data.tasks.semantic import Semantic
+from data.tasks.base import Entry, Interp, Job, Size, Task
 
-__all__ = ["TASKS", "Interp", "Task", "task_of"]
+__all__ = ["SOURCES", "TASKS", "Entry", "Interp", "Job", "Size", "Task", "task_of"]
 
-TASKS: dict[str, Task] = {
-    "nyuv2_image2depth": Depth(),
-    "ade20k_image2semantic": Semantic(),
-    "coco_image2panoptic_inst": Instance(),
-    "coco_image2panoptic_sem_seg": Semantic(),
-    "coco_image2pose": Pose(),
-    "ssid_image2denoise": Restoration(),
-    "derain_image2derain": Restoration(),
-    "lol_image2enhance": Restoration(),
+_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+
+SOURCES: dict[str, Task] = {
+    value.name: value for module in _MODULES for value in vars(module).values() if isinstance(value, Task)
 }
+"""tasks by the name of their source"""
+TASKS: dict[str, Task] = {task.type: task for task in SOURCES.values()}
+"""tasks by the `type` of their pairs"""
 
 
 def task_of(pair_type: str) -> Task:

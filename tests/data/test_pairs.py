@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.pairs import Pair, check_files, check_inside, find, read_pair, read_pairs
+from data.pairs import Pair, check_files, read_pair, read_pairs
+from data.roots import check_inside, find
 
 RGB, DEPTH = "derain_image2derain", "nyuv2_image2depth"  # what we break: pairs listed in TYPE.json
 IMAGE, TARGET = "image_1.png", "target_1.png"

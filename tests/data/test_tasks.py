@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from data.tasks import TASKS, Depth, task_of
+from data.tasks import TASKS, task_of
+from data.tasks.depth import Depth
 
 POLICIES = {  # type -> target resize, augment, canvas crop
     "nyuv2_image2depth": ("bicubic", True, True),
