@@ -18,12 +18,10 @@ from torch import Tensor
 from engine.loss import masked_loss
 from engine.optim import cosine_lr, make_optimizer, parameter_groups, set_lr
 from models import Painter, PainterConfig, model_config
-from tools.golden_recipe import Inputs, make_inputs, make_weight
+from tools.golden import Checks, Stored, load
+from tools.golden.recipe import Inputs, make_inputs, make_weight
 
 FORWARD, BACKWARD = 1e-5, 1e-4  # relative L2 error allowed in float32: outputs; gradients and steps
-
-Stored = dict[str, NDArray[Any]]
-Checks = dict[str, tuple[float, float]]  # quantity -> (relative error, tolerance)
 
 
 def cases(folder: Path, attention: str) -> Iterator[tuple[str, Any]]:
@@ -40,8 +38,7 @@ def _check_network(listed: dict[str, dict], name: str, folder: Path, attention: 
     if name not in listed:
         raise ValueError(f"{name}.npz is not listed in cases.json")
     case = listed[name]
-    with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-        stored = dict(file)
+    stored = load(folder / f"{name}.npz")
     config: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in case["config"].items() if k != "loss"
     }
