@@ -23,8 +23,6 @@ from tools.golden import Checks, model
 
 _FILES = pkgutil.iter_modules(tools.golden.__path__)
 _MODULES = [importlib.import_module(f"tools.golden.{file.name}") for file in _FILES]
-    importlib.import_module(f"tools.golden.{file.name}") for file in pkgutil.iter_modules(tools.golden.__path__)
-]
 CHECKS = {name: check for module in _MODULES for name, check in getattr(module, "CHECKS", {}).items()}
 
 
