@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Category(NamedTuple):
     """One of the 133 panoptic categories."""
@@ -42,3 +45,8 @@ def _read(table: str, is_thing: bool) -> list[Category]:
 
 CATEGORIES = _read(_THINGS, True) + _read(_STUFF, False)
 """in the order of their ids, which is that of the colours: 80 things, 53 kinds of stuff"""
+
+
+def panoptic_ids(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """A panoptic file (H, W, 3) -> the segment's id of each pixel (H, W): R + 256 G + 65536 B; 0 is unlabelled."""
+    return image.astype(np.int32) @ np.array([1, 256, 65536], np.int32)

@@ -118,8 +118,12 @@ def shift_hue(image: Image.Image, turn: float) -> Image.Image:
 
 
 def resize(image: Image.Image, size: Size, interp: Interp) -> Image.Image:
-    """A Pillow image at `size`; bicubic is antialiased."""
-    return image.resize((size[1], size[0]), _RESAMPLING[interp])
+    """A Pillow image at `size`; bicubic is antialiased.
+
+    Columns first, then rows: newer Pillows choose the order, and a level or two differ.
+    """
+    h, w = size
+    return image.resize((w, image.height), _RESAMPLING[interp]).resize((w, h), _RESAMPLING[interp])
 
 
 def _resize_tensor(x: Tensor, size: Size, interp: Interp) -> Tensor:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
-from data.tasks import TASKS
-from data.tasks.depth import Depth
+from data.tasks import TASKS, Task
+
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)  # the same on any machine
+settings.load_profile("suite")
 
 NUM_PAIRS = 3
 SIZE = (40, 48)  # (h, w)
@@ -25,15 +28,19 @@ def tiny_root(tmp_path: Path) -> Path:
             image, target = f"{pair_type}/image_{i}.png", f"{pair_type}/target_{i}.png"
             (tmp_path / pair_type).mkdir(exist_ok=True)
             Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / image)
-            label = (
-                rng.integers(1, 10_000, SIZE, dtype=np.uint16)
-                if isinstance(task, Depth)
-                else rng.integers(1, 256, (*SIZE, 3), dtype=np.uint8)
-            )
-            Image.fromarray(label).save(tmp_path / target)
+            save_target(task, tmp_path / target, rng)
             entries.append({"image_path": image, "target_path": target, "type": pair_type})
         (tmp_path / f"{pair_type}.json").write_text(json.dumps(entries))
     return tmp_path
+
+
+def save_target(task: Task, path: Path, rng: np.random.Generator) -> None:
+    """Random bytes as a picture where the task reads one, else 16 random bits a pixel."""
+    Image.fromarray(rng.integers(1, 256, (*SIZE, 3), dtype=np.uint8)).save(path)
+    try:
+        task.read_target(path)
+    except ValueError:
+        Image.fromarray(rng.integers(1, 10_000, SIZE, dtype=np.uint16)).save(path)
 
 
 @pytest.fixture(scope="session")

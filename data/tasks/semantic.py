@@ -1,6 +1,8 @@
 """Semantic segmentation: a colour a class, black where nothing is labelled."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from data.coco import CATEGORIES, panoptic_ids
 from data.palette import Distance, Palette
 from data.tasks.base import BLACK, Size, Task, to_pixels
 
@@ -46,6 +49,28 @@ class Semantic(Task):
     def loss_weight(self, target: Tensor) -> Tensor:
         """0 on unlabelled (black) values."""
         return (target >= BLACK).to(target.dtype)
+
+
+def ade_classes(annotation: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Values of an ADE20K file, 0 = other, 1..150 -> classes. Raises ValueError above 150."""
+    if (largest := annotation.max(initial=0)) > 150:
+        raise ValueError(f"label {largest} is outside ADE20K's 0..150")
+    return annotation - np.uint8(1)  # 0 becomes 255 = IGNORE
+
+
+def panoptic_classes(image: NDArray[np.uint8], segments: Iterable[Mapping[str, Any]]) -> NDArray[np.uint8]:
+    """A panoptic file (H, W, 3) and its segments -> classes (H, W); crowds too; IGNORE where no segment is listed.
+
+    A segment that is not in the file does no harm. Raises ValueError on a category that COCO does not have.
+    """
+    numbers = {category.id: number for number, category in enumerate(CATEGORIES)}
+    classes = {}
+    for segment in segments:
+        if segment["category_id"] not in numbers:
+            raise ValueError(f"segment {segment['id']} is of category {segment['category_id']}, which COCO does not have")
+        classes[segment["id"]] = numbers[segment["category_id"]]
+    ids, pixels = np.unique(panoptic_ids(image), return_inverse=True)
+    return np.array([classes.get(i, IGNORE) for i in ids.tolist()], np.uint8)[pixels].reshape(image.shape[:2])
 
 
 def vote(palette: Palette, image: Tensor, masks: Tensor, num_classes: int = 80) -> Tensor:

@@ -9,18 +9,21 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from configs.sources import EIGHT_SOURCES
 from data import pair_dataset
 from data.pair_dataset import MaskConfig, PairDataset, Sample
 from data.pairs import read_pairs
 from data.prompt import half_mask
 from data.sampler import Draw, ValSampler
-from data.tasks import TASKS, task_of
+from data.tasks import SOURCES, TASKS, task_of
 from util.image import denormalize
 
 CANVAS, GRID = (64, 32), (16, 8)
 MASK = MaskConfig(block_size=(4, 40))
-UNMOVED = ("coco_image2panoptic_inst", "coco_image2pose")
+UNMOVED = tuple(name for name, task in TASKS.items() if not task.augment)
+UNCROPPED = tuple(name for name, task in TASKS.items() if not task.canvas_crop)
 MOVED = tuple(set(TASKS) - set(UNMOVED))
+PAPER = tuple(SOURCES[name].type for name in EIGHT_SOURCES)
 
 
 def dataset(root, *types: str, train: bool = True, mask: MaskConfig = MASK) -> PairDataset:
@@ -72,7 +75,7 @@ def expected_half(root, name: str, entry: int, kind: str, resample: Image.Resamp
     return ((small - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).transpose(2, 0, 1)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", PAPER)
 def test_validation_stitches_plain_pairs_under_the_half_mask(tiny_root, name):
     pairs, bicubic = dataset(tiny_root, name, train=False), Image.Resampling.BICUBIC
     target_resample = bicubic if "depth" in name or "pose" in name else Image.Resampling.NEAREST
@@ -153,14 +156,15 @@ def test_the_canvas_is_cropped_unless_half_masked_or_positions_are_absolute(tiny
     pairs = dataset(tiny_root, name, mask=MaskConfig(0.5, 0.5, (4, 40)))
     block_masked = sum(not is_half(pairs[Draw(0, (seed,))]) for seed in range(20))
     assert 0 < block_masked < 20
-    assert crops == ([] if name in UNMOVED else [task_of(name).target_interp] * block_masked)
+    assert crops == ([] if name in UNCROPPED else [task_of(name).target_interp] * block_masked)
     dataset(tiny_root, name, train=False)[Draw(0, (0,))]
-    assert len(crops) == (0 if name in UNMOVED else block_masked)
+    assert len(crops) == (0 if name in UNCROPPED else block_masked)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_only_tasks_whose_positions_are_absolute_train_on_unmoved_pairs(tiny_root, name):
-    training, validation = (dataset(tiny_root, name, train=train) for train in (True, False))
+    half = MaskConfig(half_ratio=1, block_size=(4, 40))
+    training, validation = (dataset(tiny_root, name, train=train, mask=half) for train in (True, False))
     for draw in (Draw(0, (seed,)) for seed in range(4)):
         assert torch.equal(training[draw].image, validation[draw].image) == (name in UNMOVED)
 
