@@ -93,7 +93,7 @@ def test_an_unknown_family_fails(tiny, capsys):
     family.mkdir(parents=True)
     shutil.copy(tiny / "tiny_l1.npz", family / "case.npz")
     assert main(tiny.parent) == 1
-    assert "no check is known for this family" in capsys.readouterr().out
+    assert "no check is known for this file" in capsys.readouterr().out
 
 
 def test_nothing_to_check_fails(tmp_path, capsys):
@@ -101,3 +101,33 @@ def test_nothing_to_check_fails(tmp_path, capsys):
     assert "0 passed, 0 failed" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="is not a folder"):
         main(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "array"),
+    [
+        ("01_palettes", "palettes", "ade150_rgb"),
+        ("02_semantic_encode", "ade", "color_1"),
+        ("02_semantic_encode", "coco", "gt_semseg_0"),
+        ("03_semantic_decode", "ade", "square_2"),
+        ("03_semantic_decode", "coco", "abs_4"),
+        ("08_depth", "encode", "rgb_3"),
+        ("10_postprocess", "run_one_image", "depth_mm_1"),
+        ("10_postprocess", "full_size", "derain_uint8"),
+        ("10_postprocess", "input_prep", "tgt"),
+        ("10_postprocess", "sidd_input_resize", "resized_56"),
+        ("10_postprocess", "scripts_end2end", "lol_out_1"),
+    ],
+)
+def test_one_wrong_value_of_a_painting_fails(tmp_path, capsys, family, file, array):
+    folder = tmp_path / family
+    shutil.copytree(GOLDEN / "eval" / family, folder)
+    for other in folder.glob("*.npz"):
+        if other.stem != file:
+            other.unlink()
+    with np.load(folder / f"{file}.npz") as stored:
+        changed = stored[array].copy()
+    changed.flat[changed.size // 2] += 1
+    rewrite(folder / f"{file}.npz", **{array: changed})
+    assert main(folder) == 1
+    assert "FAIL (" in capsys.readouterr().out
