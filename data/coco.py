@@ -1,9 +1,12 @@
 """COCO's categories and its panoptic files: what several tasks share."""
 
-from typing import NamedTuple
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data.roots import Roots, find, names, read_json
 
 
 class Category(NamedTuple):
@@ -45,8 +48,56 @@ def _read(table: str, is_thing: bool) -> list[Category]:
 
 CATEGORIES = _read(_THINGS, True) + _read(_STUFF, False)
 """in the order of their ids, which is that of the colours: 80 things, 53 kinds of stuff"""
+IDS = frozenset(category.id for category in CATEGORIES)
+SEGMENT_KEYS = ("id", "category_id", "iscrowd")
 
 
 def panoptic_ids(image: NDArray[np.uint8]) -> NDArray[np.int32]:
     """A panoptic file (H, W, 3) -> the segment's id of each pixel (H, W): R + 256 G + 65536 B; 0 is unlabelled."""
     return image.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+
+
+class Panoptic(NamedTuple):
+    """A photograph, its panoptic file (both below a data root), and its segments as COCO describes them."""
+
+    image_path: str
+    png_path: str
+    segments: list[dict[str, int]]
+    """each with `id`, `category_id` and `iscrowd`; none if nothing is labelled"""
+
+
+def read_panoptic(roots: Roots, split: str) -> list[Panoptic]:
+    """The panoptic annotations of `train` or `val` 2017, in the order of the download; opens no picture.
+
+    Raises ValueError on a category that COCO does not have, and where a file of an annotation is missing.
+    """
+    path = f"coco/annotations/panoptic_{split}2017"
+    entries = [_panoptic(entry, path, split) for entry in _annotations(roots, f"{path}.json")]
+    there = {f"{folder}/{name}" for folder in (path, f"coco/{split}2017") for name in names(roots, folder)}
+    if missing := [file for entry in entries for file in entry[:2] if file not in there]:
+        raise ValueError(
+            f"{path}.json lists {missing[0]}, which is not there ({len(missing)} files); download them again"
+        )
+    return entries
+
+
+def _annotations(roots: Roots, path: str) -> list[Any]:
+    content = read_json(roots, path)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise ValueError(f"{find(roots, path)} has no list `annotations`; download COCO's panoptic annotations again")
+    return content["annotations"]
+
+
+def _panoptic(entry: Any, path: str, split: str) -> Panoptic:
+    try:
+        stem = PurePosixPath(entry["file_name"]).stem
+        segments = [{key: int(segment[key]) for key in SEGMENT_KEYS} for segment in entry["segments_info"]]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}.json: {entry!r:.120} is no panoptic annotation; download the file again") from None
+    for segment in segments:
+        if segment["category_id"] not in IDS:
+            raise ValueError(
+                f"{path}.json, {stem}.png: segment {segment['id']} is of category {segment['category_id']}, "
+                "which COCO does not have; use the file of COCO 2017"
+            )
+    return Panoptic(f"coco/{split}2017/{stem}.jpg", f"{path}/{stem}.png", segments)

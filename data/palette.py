@@ -51,6 +51,12 @@ class Palette:
         key = reduce(torch.minimum, keys).reshape(image.shape[:-1])
         return key % self._scale, key // self._scale
 
+    def stranger(self, image: NDArray[np.uint8]) -> tuple[int, ...] | None:
+        """A colour of (H, W, channels) bytes that is neither black nor of the palette; None if there is none."""
+        pixels = torch.from_numpy(image.reshape(-1, len(self.bases)))
+        wrong = pixels[(self.nearest(pixels)[1] > 0) & (pixels > 0).any(dim=1)]
+        return tuple(wrong[0].tolist()) if len(wrong) else None
+
     @property
     def _scale(self) -> int:
         return math.prod(self.bases)

@@ -66,9 +66,9 @@ def _report(name: str, check: Any) -> bool:
         print(f"{name:40s} {type(error).__name__}: {error}  FAIL", flush=True)
         return False
     failed = [key for key, (error, tolerance) in checks.items() if not error <= tolerance]
-    key, (error, tolerance) = max(checks.items(), key=lambda item: _share(*item[1]))
+    key = max(checks, key=lambda key: _share(*checks[key]))
     verdict = f"FAIL ({', '.join(failed)})" if failed else "PASS"
-    print(f"{name:38s} {key}: error {error:.1e}, allowed {tolerance:.1e}  {verdict}", flush=True)
+    print(f"{name:38s} {key}: error {checks[key][0]:.1e}, allowed {checks[key][1]:.1e}  {verdict}", flush=True)
     return not failed
 
 

@@ -1,8 +1,8 @@
-"""Train a small Painter on real photographs on the CPU, and show what it paints.
+"""Train a small Painter on the eight tasks of a toy world on the CPU, and show what it paints.
 
     make demo
 
-Expected: about five minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
+Expected: about eight minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
 and pictures in demo/pictures. A finished demo is shown again at once. Any value of configs/demo.py can be
 overridden: python tools/demo.py --optim.steps 4000 --out_dir demo/longer
 """
@@ -10,19 +10,21 @@ overridden: python tools/demo.py --optim.steps 4000 --out_dir demo/longer
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from data.prepare import prepare
+from data.tasks import SOURCES
 from engine.config import RunConfig
 from engine.load_config import load_config
 from engine.loaders import Lists, read_lists, train_batches, val_batches
 from engine.train import run
 from engine.validate import Validation, query_psnr
-from tools.make_demo_data import make_demo_data
+from tools.make_toy_datasets import make_toy_datasets
 from util.dist import join_world
 from util.visualize import captioned, save_png
 
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         config = load_config(["demo", *arguments], "tools/demo.py")
         if "--optim.precision" not in arguments:
             config = replace(config, optim=replace(config.optim, precision=fastest_precision()))
-        make_demo_data(config.data.roots[0], config.seed)
+        make_data(config.data.roots[0], config.data.sources, config.seed)
         results = run(config)
     except ValueError as error:
         sys.exit(f"error: {error}")
@@ -44,6 +46,14 @@ def main(arguments: Sequence[str]) -> None:
     folder = config.out_dir.parent / "pictures"
     show(results, folder)
     print(f"\nlook at {folder}/demo.png and its neighbours; to start over: rm -r {config.out_dir}")
+
+
+def make_data(root: Path, sources: Iterable[str], seed: int) -> None:
+    """The toy world, and what training needs of these sources; what is there stays."""
+    make_toy_datasets(root, seed=seed)
+    for name in sources:
+        for split in SOURCES[name].lists:
+            prepare(SOURCES[name], [root], root, split)
 
 
 def fastest_precision() -> Literal["bf16", "fp32"]:

@@ -42,6 +42,15 @@ def read_uint16(path: Path) -> NDArray[np.uint16]:
     return values.astype(np.uint16)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height; decodes nothing."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except Exception as error:
+        raise ValueError(f"{path} is not an image in a known format ({error}); copy or download it again") from None
+
+
 def _decode(path: Path) -> Image.Image:
     """The decoded file; every way to be broken becomes one sentence."""
     if not path.exists():

@@ -1,17 +1,25 @@
 """Depth: metres as gray, 0..10 m over 0..255."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data.tasks.base import Interp, Size, Task, resize_painted
+from data.folders import Paths, after, is_folder, is_foreign, paired, subfolders
+from data.nyu import LABELED, read_labeled, test_images
+from data.roots import Roots, find
+from data.tasks.base import Entry, Interp, Job, Size, Task, resize_painted
 from util.image import read_uint16
 
 MAX_MM = 10_000  # millimetres shown as white
+SYNC, TEST = "nyu_depth_v2/sync", "nyu_depth_v2/official_splits/test"
+KEYS = after("rgb_"), after("sync_depth_")
 
 
 class Depth(Task):
@@ -33,6 +41,20 @@ class Depth(Task):
         """Millimetres (H, W), int32, 0..10 000: clipped, bilinear, mean of the channels, truncated."""
         return resize_painted(painted.mul(MAX_MM).clamp(0, MAX_MM), size, "bilinear").mean(dim=0).int()
 
+    def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
+        """`train`: the frames of SYNC. `val`: the official test images, taken out of the labelled .mat.
+
+        Files of TEST that are not the .mat's are listed instead of it.
+        """
+        if split == "train":
+            return [Job([Entry(*pair) for pair in _frames(roots, SYNC)])]
+        jobs = _extractions(roots)
+        made = {path for job in jobs for entry in job.entries for path in entry[:2]}
+        scenes = list(subfolders(roots, TEST)) if is_folder(roots, TEST) else []
+        if jobs and not any(is_foreign(roots, (scene, scene), made, KEYS) for scene in scenes):
+            return jobs
+        return [Job([Entry(*pair) for pair in _frames(roots, TEST)])]
+
     def read_target(self, path: Path) -> Image.Image:
         """The millimetre file, painted."""
         return Image.fromarray(self.encode(read_uint16(path)))
@@ -40,6 +62,26 @@ class Depth(Task):
     def loss_weight(self, target: Tensor) -> Tensor:
         """0 where nothing was measured."""
         return (target >= 1e-4).to(target.dtype)
+
+
+def _frames(roots: Roots, folder: str) -> list[Paths]:
+    return [pair for scene in subfolders(roots, folder) for pair in paired(roots, (scene, scene), KEYS)]
+
+
+def _extractions(roots: Roots) -> list[Job]:
+    """A job for each official test image; none if the labelled .mat is not there."""
+    if not any((root / LABELED).is_file() for root in roots):
+        return []
+    file = find(roots, LABELED)
+    entries = [
+        (index, Entry(f"{TEST}/{scene}/rgb_{index:05}.jpg", f"{TEST}/{scene}/sync_depth_{index:05}.png"))
+        for index, scene in test_images(roots)
+    ]
+    return [Job([entry], partial(_extract, file, index, entry)) for index, entry in entries]
+
+
+def _extract(file: Path, index: int, entry: Entry) -> Iterator[tuple[str, NDArray[Any]]]:
+    yield from zip(entry[:2], read_labeled(file, index), strict=True)
 
 
 NYUV2_DEPTH = Depth()

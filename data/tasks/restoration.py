@@ -1,12 +1,30 @@
 """Denoising, deraining, low-light enhancement: the label is an image already."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.tasks.base import Size, Task, resize_painted
+from data.folders import Paths, is_foreign, paired
+from data.roots import Roots, find
+from data.sidd import (
+    CLEAN_BLOCKS,
+    DATA,
+    NOISY_BLOCKS,
+    Picture,
+    block_names,
+    cut,
+    patch_names,
+    photographs,
+    read_blocks,
+)
+from data.tasks.base import Entry, Job, Size, Task, resize_painted
+
+Pictures = Callable[[], Iterator[tuple[Picture, Picture]]]
 
 
 @dataclass(frozen=True)
@@ -16,6 +34,12 @@ class Restoration(Task):
     name: str
     type: str
     lists: dict[str, str]
+    folders: Mapping[str, Paths]
+    """of each split: degraded and clean photographs of the same names"""
+
+    def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
+        """The files of both folders."""
+        return [Job([Entry(*pair) for pair in paired(roots, self.folders[split])])]
 
     def encode(self, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) bytes, as they are."""
@@ -26,18 +50,68 @@ class Restoration(Task):
         return resize_painted(painted, size, "bicubic").clamp(0, 1).permute(1, 2, 0)
 
 
-DENOISE = Restoration(
+class Denoise(Restoration):
+    """SIDD: noisy and clean patches of photographs, and blocks to validate on."""
+
+    def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
+        """Patches of each photograph, or all blocks. Files there that are of another making are listed instead."""
+        jobs = (self._cuts if split == "train" else self._blocks)(roots)
+        made = {path for job in jobs for entry in job.entries for path in entry[:2]}
+        if jobs and not is_foreign(roots, self.folders[split], made):
+            return jobs
+        return super().sources(roots, split)
+
+    def _cuts(self, roots: Roots) -> list[Job]:
+        """A job for each photograph; none if the photographs are not there."""
+        if not any((root / DATA).is_dir() for root in roots):
+            return []
+        jobs = []
+        for number, files in enumerate(photographs(roots), 1):
+            names = patch_names(files[0], number)
+            jobs.append(self._job("train", names, partial(cut, *files, number, len(names))))
+        return jobs
+
+    def _blocks(self, roots: Roots) -> list[Job]:
+        """A job for all blocks; none if neither .mat is there."""
+        if not any((root / path).is_file() for root in roots for path in (NOISY_BLOCKS, CLEAN_BLOCKS)):
+            return []
+        names = block_names(roots)
+        return [self._job("val", names, partial(read_blocks, find(roots, NOISY_BLOCKS), find(roots, CLEAN_BLOCKS)))]
+
+    def _job(self, split: str, names: Sequence[str], pictures: Pictures) -> Job:
+        entries = [Entry(*(f"{folder}/{name}" for folder in self.folders[split])) for name in names]
+        return Job(entries, partial(_named, entries, pictures))
+
+
+def _named(entries: Sequence[Entry], pictures: Pictures) -> Iterator[tuple[str, NDArray[Any]]]:
+    for entry, pair in zip(entries, pictures(), strict=True):
+        yield from zip(entry[:2], pair, strict=True)
+
+
+DENOISE = Denoise(
     "denoise",
     "ssid_image2denoise",
     {"train": "denoise/denoise_ssid_train.json", "val": "denoise/denoise_ssid_val.json"},
+    {
+        "train": ("denoise/train/input", "denoise/train/groundtruth"),
+        "val": ("denoise/val/input", "denoise/val/groundtruth"),
+    },
 )
 DERAIN = Restoration(
     "derain",
     "derain_image2derain",
     {"train": "derain/derain_train.json", "val": "derain/derain_test_rain100h.json"},
+    {
+        "train": ("derain/train/input", "derain/train/target"),
+        "val": ("derain/test/Rain100H/input", "derain/test/Rain100H/target"),
+    },
 )
 ENHANCE = Restoration(
     "enhance",
     "lol_image2enhance",
     {"train": "light_enhance/enhance_lol_train.json", "val": "light_enhance/enhance_lol_val.json"},
+    {
+        "train": ("light_enhance/our485/low", "light_enhance/our485/high"),
+        "val": ("light_enhance/eval15/low", "light_enhance/eval15/high"),
+    },
 )

@@ -1,7 +1,9 @@
 """Semantic segmentation: a colour a class, black where nothing is labelled."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data.coco import CATEGORIES, panoptic_ids
+from data.coco import CATEGORIES, Panoptic, panoptic_ids, read_panoptic
+from data.folders import paired
 from data.palette import Distance, Palette
-from data.tasks.base import BLACK, Size, Task, to_pixels
+from data.roots import Roots, find
+from data.tasks.base import BLACK, Entry, Job, Size, Task, to_pixels
+from util.image import read_rgb
 
 IGNORE = 255  # the class of a pixel without a label
 
@@ -42,9 +47,8 @@ class Semantic(Task):
 
     def foreign(self, target: Image.Image) -> str | None:
         """A colour of no class."""
-        colors = {color for _, color in target.getcolors(1 << 24) or []}
-        known = {(0, 0, 0), *map(tuple, self.palette.colors.tolist())}
-        return f"shows {min(colors - known)}, the colour of no class" if colors - known else None
+        color = self.palette.stranger(np.array(target))
+        return f"shows {color}, the colour of no class" if color else None
 
     def loss_weight(self, target: Tensor) -> Tensor:
         """0 on unlabelled (black) values."""
@@ -67,7 +71,9 @@ def panoptic_classes(image: NDArray[np.uint8], segments: Iterable[Mapping[str, A
     classes = {}
     for segment in segments:
         if segment["category_id"] not in numbers:
-            raise ValueError(f"segment {segment['id']} is of category {segment['category_id']}, which COCO does not have")
+            raise ValueError(
+                f"segment {segment['id']} is of category {segment['category_id']}, which COCO does not have"
+            )
         classes[segment["id"]] = numbers[segment["category_id"]]
     ids, pixels = np.unique(panoptic_ids(image), return_inverse=True)
     return np.array([classes.get(i, IGNORE) for i in ids.tolist()], np.uint8)[pixels].reshape(image.shape[:2])
@@ -79,16 +85,68 @@ def vote(palette: Palette, image: Tensor, masks: Tensor, num_classes: int = 80) 
     The class with the least sum of L1 distances over the mask's pixels, as the original's sum of 1 - distance /
     largest distance; ties and empty masks take the lowest. Summed per channel, over the 256 values.
     """
-    values = torch.arange(256, device=image.device)
+    shift = torch.arange(0, 768, 256, device=image.device)  # one histogram a channel, side by side
+    values = image.flatten(0, 1) + shift
+    counts = torch.stack([values[m].flatten().bincount(minlength=768) for m in masks.bool().flatten(1)])
     colors = torch.from_numpy(palette.colors[:num_classes]).to(image.device).int()
-    total = torch.zeros(len(masks), num_classes, dtype=torch.long)
-    for c in range(3):
-        counts = torch.stack([torch.bincount(image[..., c][mask].long(), minlength=256) for mask in masks.bool()])
-        total = total + counts.double().matmul((values[:, None] - colors[:, c]).abs().double()).long()
+    distance = (torch.arange(256, device=image.device)[:, None, None] - colors).abs()  # (256, classes, 3)
+    total = counts.double() @ distance.permute(2, 0, 1).flatten(0, 1).double()
     return total.argmin(dim=1)
 
 
-ADE20K_SEMANTIC = Semantic(
+class Ade20k(Semantic):
+    """The SceneParsing release: 150 classes."""
+
+    def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
+        """A job for each annotation, painted into annotations_with_color."""
+        name = {"train": "training", "val": "validation"}[split]
+        pairs = paired(roots, (f"ade20k/images/{name}", f"ade20k/annotations/{name}"))
+        entries = [Entry(image, label.replace("annotations", "annotations_with_color", 1)) for image, label in pairs]
+        return [
+            Job([entry], partial(paint_ade, find(roots, label), entry.target_path))
+            for entry, (_, label) in zip(entries, pairs, strict=True)
+        ]
+
+
+class CocoSemantic(Semantic):
+    """The panoptic annotations of COCO 2017, things and stuff alike."""
+
+    def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
+        """A job for each photograph with segments."""
+        folder = f"coco/pano_sem_seg/panoptic_segm_{split}2017_with_color"
+        return [
+            Job([entry], partial(paint_coco, find(roots, panoptic.png_path), panoptic, entry.target_path))
+            for panoptic in read_panoptic(roots, split)
+            if panoptic.segments
+            for entry in [Entry(panoptic.image_path, f"{folder}/{Path(panoptic.png_path).name}")]
+        ]
+
+
+def paint_ade(file: Path, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """An annotation of ADE20K as its target; ValueError names the file and what is wrong with it."""
+    annotation = _read_gray(file)
+    try:
+        classes = ade_classes(annotation)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; use the SceneParsing release") from None
+    yield target_path, ADE20K_SEMANTIC.encode(classes)
+
+
+def paint_coco(file: Path, panoptic: Panoptic, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """A panoptic file of COCO as its target."""
+    yield target_path, COCO_SEMANTIC.encode(panoptic_classes(np.asarray(read_rgb(file)), panoptic.segments))
+
+
+def _read_gray(file: Path) -> NDArray[np.uint8]:
+    """The values of a gray or palette image (H, W)."""
+    read_rgb(file)  # says what is wrong with a broken one
+    with Image.open(file) as image:
+        if image.mode not in ("L", "P"):
+            raise ValueError(f"{file} is {image.mode} where one class a pixel, 8 bits, is due; download it again")
+        return np.asarray(image)
+
+
+ADE20K_SEMANTIC = Ade20k(
     "ade20k_semantic",
     "ade20k_image2semantic",
     {
@@ -97,7 +155,7 @@ ADE20K_SEMANTIC = Semantic(
     },
     Palette.of_base(150, 6),
 )
-COCO_SEMANTIC = Semantic(
+COCO_SEMANTIC = CocoSemantic(
     "coco_semantic",
     "coco_image2panoptic_sem_seg",
     {

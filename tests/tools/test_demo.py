@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs.sources import EIGHT_SOURCES
 from engine.load_config import load_config
 from engine.loaders import read_lists
-from tools import demo, make_demo_data
+from tools import demo
+from tools.make_toy_datasets import make_toy_datasets
 from util.dist import join_world
 
 
@@ -16,9 +18,9 @@ from util.dist import join_world
 def arguments(tmp_path_factory):
     """A demo of three steps on a small data set."""
     folder = tmp_path_factory.mktemp("demo")
+    make_toy_datasets(folder / "data", scenes=8, size=48)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make_demo_data, "CROPS", 2)
-        make_demo_data.make_demo_data(folder / "data")
+        patch.setattr(demo, "make_toy_datasets", lambda *_, **__: None)
         yield [
             "--data.roots",
             str(folder / "data"),
@@ -43,7 +45,7 @@ def test_demo_trains_paints_and_is_found_again(arguments, capsys, monkeypatch):
         for line in first.splitlines()
         if re.search(r"\d\.\d\d$", line)
     }
-    assert rows.keys() == {"denoise", "derain", "enhance", "depth"}
+    assert rows.keys() == EIGHT_SOURCES.keys()
     assert all(0 < value < 60 for row in rows.values() for value in row)
     pictures = re.search(r"look at (.*)/demo\.png", first)[1]
     for name in ("demo", *rows):

@@ -1,0 +1,203 @@
+"""From downloads to pair lists: what no download holds is painted to files, once; it can be stopped at any time."""
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.roots import Roots, places
+from data.tasks import Entry, Job, Task
+from util.parallel import run_all, say, stopping
+
+NOWHERE = Path(os.devnull, "nowhere")  # a data root that holds nothing
+
+
+class Counts(NamedTuple):
+    """What a preparation did."""
+
+    made: int
+    """files"""
+    there: int
+    """pairs whose files were all there before"""
+    listed: int
+    """pairs; 0: no list was written"""
+    broken: int
+    """jobs and pairs that could not be made; each was told in a sentence"""
+    left_out: int
+    """pairs with nothing to show, or broken ones"""
+
+
+class Result(NamedTuple):
+    """Of a job: the paths it yielded, how many files that wrote, and what stopped it."""
+
+    paths: list[str]
+    written: int
+    fault: str | None
+
+
+def find_jobs(task: Task, roots: Roots, split: str, offline: bool = False) -> list[Job] | None:
+    """The task's pairs and how to make them; None if not even the first thing that it looks for is there.
+
+    Raises ValueError where something is there and something else is missing, broken or foreign.
+    """
+    try:
+        return task.sources(roots, split, offline)
+    except ValueError as error:
+        if str(error).replace(places(roots), "") == _complaint(task, split, offline):
+            return None
+        raise
+    except NotImplementedError:
+        return None
+
+
+def prepare(
+    task: Task,
+    roots: Roots,
+    out: Path,
+    split: str,
+    num_workers: int | None = None,
+    offline: bool = False,
+    skip_broken: bool = False,
+) -> Counts | None:
+    """Make the files of a split that are neither in `roots` nor in `out`, below `out`, and write its pair list there.
+
+    None if nothing of the source is downloaded. The same bytes again on a second call. A broken download is
+    printed and the rest is made; the list is then only written with `skip_broken`, without the broken pairs.
+    Raises ValueError as `Task.sources`, and where nothing is left to list.
+    """
+    if (jobs := find_jobs(task, roots, split, offline)) is None:
+        return None
+    there = Files((*roots, out))
+    entries = [entry for job in jobs for entry in job.entries]
+    before = sum(map(there.has, entries))
+    results: list[Result] = []
+
+    def report(result: Result) -> None:
+        results.append(result)
+        there.made.update(result.paths)
+        if result.fault:
+            say(result.fault)
+
+    run_all(partial(make_files, out), [*_unmade(jobs, there)], report, num_workers, "job")
+    lost = [entry for job in jobs if not job.make for entry in job.entries if not there.has(entry)]
+    for entry in lost:
+        say(f"{there.missing(entry)[0]} is not under {places(roots)}; download it again")
+    broken = len(lost) + sum(result.fault is not None for result in results)
+    kept = [entry for entry in entries if there.has(entry)]
+    if not broken or skip_broken:
+        write_list(out / task.lists[split], task, kept)
+    listed = len(kept) if not broken or skip_broken else 0
+    return Counts(sum(result.written for result in results), before, listed, broken, len(entries) - len(kept))
+
+
+class Files:
+    """Which files there are in the roots, by listing their folders once, and which have been made since."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.made: set[str] = set()
+        self._names = cache(lambda folder: _names(roots, folder))
+
+    def has(self, entry: Entry) -> bool:
+        """Whether image and target of a pair are there."""
+        return not self.missing(entry)
+
+    def missing(self, entry: Sequence[Any]) -> list[str]:
+        """Of an image path and a target path, those that are not there."""
+        return [
+            path
+            for path in entry[:2]
+            if path not in self.made and os.path.basename(path) not in self._names(os.path.dirname(path))
+        ]
+
+
+class Unmade(NamedTuple):
+    """What is left to do of a job: the paths of its incomplete pairs."""
+
+    make: Callable[[], Iterable[tuple[str, NDArray[Any]]]]
+    paths: frozenset[str]
+
+
+def make_files(out: Path, job: Unmade) -> Result:
+    """Write what a job yields for its incomplete pairs; a partner that is there with the same bytes stays as it is."""
+    paths, written = [], 0
+    try:
+        for path, pixels in job.make():
+            if stopping():
+                break
+            if path in job.paths:
+                written += write(out / path, encode(path, pixels))
+                paths.append(path)
+    except ValueError as error:
+        return Result(paths, written, str(error))
+    except OSError:
+        raise  # the disk is full, or not to be written to: all others would fail as well
+    except Exception as error:  # whatever a decoder may raise: the others are still to be made
+        return Result(paths, written, f"{min(job.paths)}: {error!r}; download again what it is made of")
+    return Result(paths, written, None)
+
+
+def encode(path: str, pixels: NDArray[Any]) -> bytes:
+    """(H, W, 3) bytes, or (H, W) of 8 or 16 bits, as PNG or, by OpenCV with quality 95, as JPEG."""
+    if path.endswith(".jpg"):
+        return cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 95])[
+            1
+        ].tobytes()
+    Image.fromarray(pixels).save(png := io.BytesIO(), "PNG", compress_level=4)
+    return png.getvalue()
+
+
+def write_list(path: Path, task: Task, entries: Iterable[Entry]) -> None:
+    """A pair list; ValueError if it would be empty."""
+    lines = []
+    for entry in entries:
+        label = {} if entry.label is None else {"label": entry.label}
+        pair = {"image_path": entry.image_path, "target_path": entry.target_path, "type": task.type, **label}
+        lines.append(json.dumps(pair, separators=(", ", ": ")))
+    if not lines:
+        raise ValueError(
+            f"{path} would list no pair: nothing in the downloads shows any; docs/DATA.md says what is due"
+        )
+    write(path, "".join(("[", ",\n ".join(lines), "]\n")).encode())
+
+
+def write(path: Path, content: bytes) -> bool:
+    """Write a file, whole or not at all; False if it was there with these bytes."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _unmade(jobs: Iterable[Job], there: Files) -> Iterable[Unmade]:
+    for job in jobs:
+        paths = frozenset(path for entry in job.entries if not there.has(entry) for path in entry[:2])
+        if job.make and paths:
+            yield Unmade(job.make, paths)
+
+
+def _complaint(task: Task, split: str, offline: bool) -> str | None:
+    """What the task says about a data root that holds nothing, less the root."""
+    try:
+        task.sources([NOWHERE], split, offline)
+    except ValueError as error:
+        return str(error).replace(places([NOWHERE]), "")
+    return None
+
+
+def _names(roots: Roots, folder: str) -> frozenset[str]:
+    found = (root / folder for root in roots if os.path.isdir(root / folder))
+    return frozenset(name for place in found for name in os.listdir(place))
