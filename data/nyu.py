@@ -12,7 +12,7 @@ from scipy.io import loadmat
 from data.roots import Roots, find
 
 LABELED, SPLITS = "nyu_depth_v2/nyu_depth_v2_labeled.mat", "nyu_depth_v2/splits.mat"
-BORDER = (slice(7, -6), slice(7, -8))  # rows and columns that are kept: outside them the photographs have no depth
+FRAME = np.array([[7, 474], [7, 632]]) / [[480], [640]]  # rows and columns that are kept, as shares of the size
 
 
 def test_images(roots: Roots) -> list[tuple[int, str]]:
@@ -35,8 +35,9 @@ def read_labeled(file: Path, index: int) -> tuple[NDArray[np.uint8], NDArray[np.
     with _opened(file) as content:
         _num_images(content, file)
         image, metres = content["images"][index].transpose(2, 1, 0), content["rawDepths"][index].T
+    inside = tuple(slice(*ends) for ends in np.rint(FRAME * [[side] for side in metres.shape]).astype(int))
     framed = np.zeros_like(image)
-    framed[BORDER] = image[BORDER]
+    framed[inside] = image[inside]
     return framed, np.nan_to_num(metres * np.float32(1000)).clip(0, 65535).astype(np.uint16)
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from data.doctor import Reading, Report, examine
-from data.roots import places
+from data.roots import Roots, places
 from data.tasks import Task
 from tools.prepare import check_roots, chosen
 from util.parallel import one_line_errors
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     args = parser().parse_args(arguments)
     with one_line_errors():
         check_roots(args.roots)
-        sources = {task.name: examine_source(task, args) for task in chosen(args.sources)}
+        tasks = [task for task in chosen(args.sources) if args.sources or is_due(task, args.roots)]
+        sources = {task.name: examine_source(task, args) for task in tasks}
         reports = [report for splits in sources.values() for report in splits.values()]
         empty = all(report.state == "absent" for report in reports)
         ok = not empty and not any(report.faults for report in reports)
@@ -47,6 +48,11 @@ def main(arguments: Sequence[str]) -> None:
         else:
             print("ok" if ok else "not ok: see the faults above")
         sys.exit(not ok)
+
+
+def is_due(task: Task, roots: Roots) -> bool:
+    """Whether a source is looked at though nobody named it: one that is made of another's files, if it was prepared."""
+    return not task.derived or any((root / path).is_file() for root in roots for path in task.lists.values())
 
 
 def examine_source(task: Task, args: argparse.Namespace) -> dict[str, Report]:

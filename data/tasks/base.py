@@ -53,6 +53,8 @@ class Task:
     """of its pairs, in lists"""
     lists: Mapping[str, str]
     """the pair list of each split, `train` and `val`"""
+    derived: bool = False
+    """made of another source's downloads: nothing is amiss where it has not been prepared"""
     target_interp: Interp = "nearest"
     """how painted targets are resized; images are always bicubic"""
     augment: bool = True

@@ -32,6 +32,7 @@ class Normals(Task):
     lists = MappingProxyType(
         {"train": "nyu_depth_v2/nyuv2_sync_image_normals.json", "val": "nyu_depth_v2/nyuv2_test_image_normals.json"}
     )
+    derived = True
     target_interp: Interp = "bicubic"
     augment = False
 

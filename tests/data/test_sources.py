@@ -89,10 +89,18 @@ def test_nyu_tests_on_the_official_images_of_the_mat(tmp_path, labeled):
     image, depth = made(jobs[1]).values()
     assert list(made(jobs[1])) == list(jobs[1].entries[0][:2])
     expected = np.zeros((H, W, 3), np.uint8)
-    expected[7:34, 7:40] = labeled["images"][3].transpose(2, 1, 0)[7:34, 7:40]
+    expected[1:40, 1:47] = labeled["images"][3].transpose(2, 1, 0)[1:40, 1:47]
     assert np.array_equal(image, expected)
     assert depth.dtype == np.uint16
     assert np.array_equal(depth, (labeled["rawDepths"][3].T * np.float32(1000)).astype(np.uint16))
+
+
+def test_nyu_photographs_of_the_official_size_keep_what_the_original_kept(tmp_path, labeled):
+    content = {"images": np.ones((1, 3, 640, 480), np.uint8), "rawDepths": np.ones((1, 640, 480), np.float32)}
+    write_labeled(tmp_path, content, ("den",))
+    image, _ = read_labeled(tmp_path / "nyu_depth_v2/nyu_depth_v2_labeled.mat", 0)
+    assert image[7:474, 7:632].all()
+    assert image.sum() == 467 * 625 * 3
 
 
 def test_nyu_test_files_of_another_making_are_listed_instead(tmp_path, labeled):
