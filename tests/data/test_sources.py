@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from data.nyu import read_labeled
 from data.pairs import read_pairs
 from data.prepare import find_jobs
 from data.tasks import SOURCES, Entry, Job
