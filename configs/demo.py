@@ -16,9 +16,13 @@ from pathlib import Path
 
 from configs.sources import EIGHT_SOURCES
 from data.pair_dataset import MaskConfig
+from data.tasks import Interp
 from data.transforms import AugmentConfig
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig
 from models import PainterConfig
+
+WEIGHTS = {"coco_instance": 0.5}  # its pairs take longest to load: they are painted at 1024 x 1024
+INTERP: dict[str, Interp] = {"denoise": "bicubic", "derain": "bicubic", "enhance": "bicubic"}
 
 config = RunConfig(
     model=PainterConfig(
@@ -36,7 +40,7 @@ config = RunConfig(
     ),
     data=DataConfig(
         sources={
-            name: replace(source, target_interp="bicubic" if name in ("denoise", "derain", "enhance") else None)
+            name: replace(source, weight=WEIGHTS.get(name, 1.0), target_interp=INTERP.get(name))
             for name, source in EIGHT_SOURCES.items()
         },
         roots=(Path("demo/data"),),
@@ -45,14 +49,14 @@ config = RunConfig(
         num_workers=1,
     ),
     optim=OptimConfig(
-        steps=2700,
-        warmup=50,
+        steps=6600,
+        warmup=200,
         lr=1e-3,
         betas=(0.9, 0.99),
         weight_decay=0.05,
         layer_decay=1.0,
-        global_batch=8,
-        micro_batch=8,
+        global_batch=4,
+        micro_batch=4,
         precision="bf16",
     ),
     log=LogConfig(every=25, val_every=10_000, save_every=10_000, pictures=6),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from data.pairs import Pair, read_pair, read_pairs
 from data.prepare import Files, find_jobs
-from data.roots import Roots, find
+from data.roots import Roots, find, has
 from data.tasks import Entry, Job, Task, task_of
 from util.parallel import run_all
 
@@ -86,7 +86,7 @@ class _Examination:
     def _list(self) -> list[Pair] | None:
         """The pair list; None if it is not there or no list."""
         path = self.task.lists[self.split]
-        if not any((root / path).is_file() for root in self.roots):
+        if not has(self.roots, path):
             return None
         try:
             return read_pairs(self.roots, path)
@@ -148,7 +148,10 @@ class _Examination:
         """Pairs of the downloads that the list lacks; some may have nothing to show, and are rightly left out."""
         unlisted = self.by_key.keys() - {(pair.image_path, pair.target_path, pair.label) for pair in pairs}
         jobs = list({id(self.by_key[key]): self.by_key[key] for key in unlisted}.values())
-        for job in [job for job in jobs if job.make][:DRY_RUNS]:
+        made = [job for job in jobs if job.make]
+        not_judged = {id(job) for job in made[DRY_RUNS:]}
+        unlisted -= {key for key in unlisted if id(self.by_key[key]) in not_judged}
+        for job in made[:DRY_RUNS]:
             paths, fault = yields(job)
             empty = {key for key in unlisted if self.by_key[key] is job and not paths & set(key[:2])}
             unlisted -= set() if fault else empty

@@ -19,7 +19,7 @@ def stem(name: str) -> str | None:
 
 def after(prefix: str) -> Key:
     """`00007` of `rgb_00007.jpg`, for the prefix `rgb_`."""
-    return lambda name: (stem(name) or "").removeprefix(prefix) if name.startswith(prefix) else None
+    return lambda name: shared.removeprefix(prefix) if (shared := stem(name)) and name.startswith(prefix) else None
 
 
 def paired(roots: Roots, folders: Paths, keys: tuple[Key, Key] = (stem, stem)) -> list[Paths]:

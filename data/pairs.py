@@ -78,7 +78,9 @@ def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
     if missing:
         pair, path = missing[0]
         more = f"; {len(missing)} files are missing in all" if len(missing) > 1 else ""
-        raise ValueError(f"{pair}: {path} is not under {places(roots)}{more}; set --data.roots or prepare the data")
+        raise ValueError(
+            f"{pair}: {path} is not under {places(roots)}{more}; name the root that holds it, or prepare the data"
+        )
 
 
 def read_pair(roots: Roots, pair: Pair, rng: Generator | None = None) -> tuple[Image.Image, Image.Image]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.roots import Roots, places
+from data.roots import Absent, Roots, places
 from data.tasks import Entry, Job, Task
 from util.parallel import run_all, say, stopping
 
@@ -50,12 +50,10 @@ def find_jobs(task: Task, roots: Roots, split: str, offline: bool = False) -> li
     """
     try:
         return task.sources(roots, split, offline)
-    except ValueError as error:
-        if str(error).replace(places(roots), "") == _complaint(task, split, offline):
+    except Absent as error:
+        if error.path == _first_need(task, split, offline):
             return None
         raise
-    except NotImplementedError:
-        return None
 
 
 def prepare(
@@ -127,20 +125,23 @@ class Unmade(NamedTuple):
 
 def make_files(out: Path, job: Unmade) -> Result:
     """Write what a job yields for its incomplete pairs; a partner that is there with the same bytes stays as it is."""
-    paths, written = [], 0
-    try:
-        for path, pixels in job.make():
-            if stopping():
-                break
-            if path in job.paths:
-                written += write(out / path, encode(path, pixels))
-                paths.append(path)
-    except ValueError as error:
-        return Result(paths, written, str(error))
-    except OSError:
-        raise  # the disk is full, or not to be written to: all others would fail as well
-    except Exception as error:  # whatever a decoder may raise: the others are still to be made
-        return Result(paths, written, f"{min(job.paths)}: {error!r}; download again what it is made of")
+    paths: list[str] = []
+    written, files = 0, iter(job.make())
+    while not stopping():
+        try:
+            path, pixels = next(files)
+        except StopIteration:
+            break
+        except ValueError as error:
+            return Result(paths, written, str(error))
+        except Exception as error:  # whatever a decoder may raise: the others are still to be made
+            return Result(paths, written, f"{min(job.paths)}: {error!r}; download again what it is made of")
+        if path in job.paths:
+            content, file = encode(path, pixels), out / path
+            if file.is_file() and file.read_bytes() != content:
+                return Result(paths, written, f"{file} is there with other pixels; remove it to have it made again")
+            written += write(file, content)  # an error here is the disk's: it ends all
+            paths.append(path)
     return Result(paths, written, None)
 
 
@@ -189,12 +190,12 @@ def _unmade(jobs: Iterable[Job], there: Files) -> Iterable[Unmade]:
             yield Unmade(job.make, paths)
 
 
-def _complaint(task: Task, split: str, offline: bool) -> str | None:
-    """What the task says about a data root that holds nothing, less the root."""
+def _first_need(task: Task, split: str, offline: bool) -> str | None:
+    """What the task misses first where there is nothing."""
     try:
         task.sources([NOWHERE], split, offline)
-    except ValueError as error:
-        return str(error).replace(places([NOWHERE]), "")
+    except Absent as error:
+        return error.path
     return None
 
 

@@ -9,6 +9,14 @@ from typing import Any
 Roots = Sequence[Path]
 
 
+class Absent(ValueError):
+    """Something that is under no root: `path`."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def check_inside(path: str) -> None:
     """ValueError unless `path` is relative and stays inside its root."""
     parts = PurePosixPath(path.replace("\\", "/"))
@@ -22,7 +30,7 @@ def find(roots: Roots, path: str) -> Path:
     for root in roots:
         if os.path.isfile(root / path):
             return root / path
-    raise ValueError(f"{path} is not under {places(roots)}; set --data.roots or prepare the data")
+    raise Absent(path, f"{path} is not under {places(roots)}; name the root that holds it, or prepare the data")
 
 
 def names(roots: Roots, folder: str) -> list[str]:
@@ -30,8 +38,13 @@ def names(roots: Roots, folder: str) -> list[str]:
     check_inside(folder)
     found = [root / folder for root in roots if os.path.isdir(root / folder)]
     if not found:
-        raise ValueError(f"folder {folder} is not under {places(roots)}; docs/DATA.md says where to download it")
+        raise Absent(folder, f"folder {folder} is not under {places(roots)}; docs/DATA.md says where to download it")
     return sorted({name for place in found for name in os.listdir(place) if not name.startswith(".")})
+
+
+def has(roots: Roots, path: str) -> bool:
+    """Whether any root has this file or folder."""
+    return any((root / path).exists() for root in roots)
 
 
 def read_json(roots: Roots, path: str) -> Any:

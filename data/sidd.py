@@ -1,5 +1,6 @@
 """SIDD: patches of the Medium sRGB photographs, and the blocks of the two validation files."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,8 @@ PATCH, MOST_PATCHES = 256, 300  # pixels a side; of a photograph
 Picture = NDArray[np.uint8]
 
 
-def photographs(roots: Roots) -> list[tuple[Path, Path]]:
-    """The noisy and the clean file of every photograph, sorted; ValueError names one without a partner."""
+def photographs(roots: Roots) -> dict[int, tuple[Path, Path]]:
+    """The noisy and the clean file of every photograph, by its number; ValueError names one without a partner."""
     files = [
         f"{folder}/{name}"
         for folder in subfolders(roots, DATA)
@@ -29,7 +30,20 @@ def photographs(roots: Roots) -> list[tuple[Path, Path]]:
     noisy, clean = ({file for file in files if part in file.rsplit("/", 1)[1]} for part in ("_NOISY_", "_GT_"))
     if alone := sorted({partner(file) for file in noisy} ^ clean):
         raise ValueError(f"{DATA}: {alone[0]} or its partner is missing ({len(alone)} such files); download them again")
-    return [(find(roots, file), find(roots, partner(file))) for file in sorted(noisy)]
+    found: dict[int, tuple[Path, Path]] = {}
+    for file in sorted(noisy):
+        if (number := number_of(file)) in found:
+            raise ValueError(f"{found[number][0]} and {file} have one number; remove one of them")
+        found[number] = (find(roots, file), find(roots, partner(file)))
+    return found
+
+
+def number_of(noisy: str) -> int:
+    """The number of a photograph, of which each scene has two: 1 for 0001_NOISY_SRGB_010, 2 for .._011, 3 for 0002.."""
+    parts = re.fullmatch(r"(\d+)_NOISY_SRGB_(\d+)\.PNG", noisy.rsplit("/", 1)[1], re.IGNORECASE)
+    if not parts:
+        raise ValueError(f"{noisy} is not named like SIDD's 0001_NOISY_SRGB_010.PNG; give it its name back")
+    return 2 * int(parts[1]) - 1 + int(parts[2]) % 2
 
 
 def partner(noisy: str) -> str:
@@ -39,9 +53,9 @@ def partner(noisy: str) -> str:
 
 
 def patch_names(noisy: Path, number: int) -> list[str]:
-    """File names of the patches of photograph `number`, both from 1: as many as cover it twice, 300 of SIDD's own."""
+    """File names of the patches of photograph `number`: as many as cover it three times, at most 300."""
     width, height = image_size(noisy)
-    count = min(MOST_PATCHES, max(1, 2 * width * height // PATCH**2))
+    count = min(MOST_PATCHES, max(1, 3 * width * height // PATCH**2))
     return [f"{number}_{patch}.png" for patch in range(1, count + 1)]
 
 
@@ -70,8 +84,15 @@ def block_names(roots: Roots) -> list[str]:
 
 def read_blocks(noisy: Path, clean: Path) -> Iterator[tuple[Picture, Picture]]:
     """The noisy and the clean validation blocks, in the order of their names."""
-    a, b = (loadmat(file)[file.stem].reshape(-1, PATCH, PATCH, 3) for file in (noisy, clean))
+    a, b = (_blocks(file) for file in (noisy, clean))
     yield from zip(a, b, strict=True)
+
+
+def _blocks(file: Path) -> Picture:
+    try:
+        return loadmat(file, variable_names=[file.stem])[file.stem].reshape(-1, PATCH, PATCH, 3)
+    except Exception as error:  # scipy's reader raises what it meets
+        raise ValueError(f"{file} is truncated or broken ({error}); download it again") from None
 
 
 def _shape(file: Path) -> tuple[int, ...]:

@@ -38,13 +38,15 @@ class Predictor:
         device: torch.device | str = "cpu",
     ) -> None:
         """`prompt`: an image and its painted label, RGB of any size."""
+        if any(side % patch_size for side in size):
+            raise ValueError(f"size {size} must be a multiple of the patches' {patch_size}")
         self.model, self.size, self.query_interp, self.device = model, size, query_interp, device
         self.mask = half_mask((2 * size[0] // patch_size, size[1] // patch_size)).to(device)
         self.prompt_image, self.prompt_target = (half(image, size) for image in prompt)
 
     @torch.inference_mode()
     def __call__(self, queries: Sequence[Image.Image]) -> Tensor:
-        """RGB images of any size -> (N, 3, H, W), float64 in 0..1, not clipped: what a task's `decode` takes."""
+        """One or more images of any size -> (N, 3, H, W), float64, 0..1 but not clipped: what `decode` takes."""
         images, targets = self.canvases(queries)
         painted = self.model(images, targets, self.mask.expand(len(queries), -1, -1))
         return denormalize(query_half(painted).double())
@@ -57,7 +59,8 @@ class Predictor:
 
 
 def half(image: Image.Image, size: Size, interp: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
-    """An RGB image as half a canvas, (3, H, W) normalised; computed in float64 as in the original."""
+    """An image as half a canvas, (3, H, W) normalised; computed in float64 as in the original."""
+    image = image.convert("RGB")
     values: NDArray[Any]
     if interp == "bicubic":
         values = np.array(resize(image, size, "bicubic")) / 255

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from data.doctor import Reading, Report, examine
-from data.roots import Roots, places
+from data.roots import Roots, has, places
 from data.tasks import Task
 from tools.prepare import check_roots, chosen
 from util.parallel import one_line_errors
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     args = parser().parse_args(arguments)
     with one_line_errors():
         check_roots(args.roots)
-        tasks = [task for task in chosen(args.sources) if args.sources or is_due(task, args.roots)]
+        args.named = bool(args.sources) and "all" not in args.sources
+        tasks = [task for task in chosen(args.sources) if args.named or is_due(task, args.roots)]
         sources = {task.name: examine_source(task, args) for task in tasks}
         reports = [report for splits in sources.values() for report in splits.values()]
         empty = all(report.state == "absent" for report in reports)
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def is_due(task: Task, roots: Roots) -> bool:
     """Whether a source is looked at though nobody named it: one that is made of another's files, if it was prepared."""
-    return not task.derived or any((root / path).is_file() for root in roots for path in task.lists.values())
+    return not task.derived or any(has(roots, path) for path in task.lists.values())
 
 
 def examine_source(task: Task, args: argparse.Namespace) -> dict[str, Report]:
@@ -61,7 +62,7 @@ def examine_source(task: Task, args: argparse.Namespace) -> dict[str, Report]:
     reports = {split: examine(task, split, args.roots, reading) for split in args.splits}
     whole = all(report.state == "absent" for report in reports.values())
     for split, report in reports.items():
-        if report.state == "absent" and (args.sources or not whole):
+        if report.state == "absent" and (args.named or not whole):
             report.ails("nothing of it is there; docs/DATA.md says what to download; or leave it out with --splits")
         if not args.json:
             show(f"{task.name} {split}", report)

@@ -61,7 +61,8 @@ def main(
 def _report(name: str, check: Any) -> bool:
     """Run one case and print its line."""
     try:
-        checks = check()
+        if not (checks := check()):
+            raise ValueError("nothing in it was compared")
     except Exception as error:  # a case that cannot run is a failed case, whatever the reason
         print(f"{name:40s} {type(error).__name__}: {error}  FAIL", flush=True)
         return False

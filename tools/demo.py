@@ -8,6 +8,7 @@ overridden: python tools/demo.py --optim.steps 4000 --out_dir demo/longer
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from data.prepare import prepare
@@ -36,6 +38,8 @@ def main(arguments: Sequence[str]) -> None:
         config = load_config(["demo", *arguments], "tools/demo.py")
         if "--optim.precision" not in arguments:
             config = replace(config, optim=replace(config.optim, precision=fastest_precision()))
+        loaders = config.data.num_workers or 0
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - loaders))  # threads that must share a core wait by turning
         make_data(config.data.roots[0], config.data.sources, config.seed)
         results = run(config)
     except ValueError as error:
@@ -105,7 +109,12 @@ def show(results: dict[str, Validation], folder: Path) -> None:
     """A picture of each source, and one with the first strips of all."""
     for name, result in results.items():
         save_png(folder / f"{name}.png", captioned(result.strips, scale=2))
-    save_png(folder / "demo.png", captioned([result.strips[0] for result in results.values()], scale=2))
+    names = list(results)
+    halves = [names[: len(names) // 2], names[len(names) // 2 :]]
+    columns = [captioned([results[name].strips[0] for name in half], scale=2, titles=half) for half in halves if half]
+    height = max(map(len, columns))
+    padded = [np.pad(x, ((0, height - len(x)), (0, 16), (0, 0)), constant_values=255) for x in columns]
+    save_png(folder / "demo.png", np.concatenate(padded, axis=1))
 
 
 if __name__ == "__main__":

@@ -69,13 +69,11 @@ def check_roots(roots: Roots) -> None:
 def chosen(names: Iterable[str]) -> list[Task]:
     """The tasks of these sources; ValueError names the near ones if one is unknown."""
     names = list(names)
-    if not names or "all" in names:
-        return list(SOURCES.values())
-    for name in names:
+    for name in set(names) - {"all"}:
         if name not in SOURCES:
             near = difflib.get_close_matches(name, SOURCES, n=2, cutoff=0.4) or SOURCES
             raise ValueError(f"unknown source {name!r}; did you mean {' or '.join(near)}?")
-    return [SOURCES[name] for name in names]
+    return list(SOURCES.values()) if not names or "all" in names else [SOURCES[name] for name in names]
 
 
 def parser() -> argparse.ArgumentParser:

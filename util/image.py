@@ -31,6 +31,16 @@ def read_rgb(path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
+def read_bytes(path: Path, *modes: str) -> NDArray[np.uint8]:
+    """The bytes of an image that must be of one of these Pillow modes, (H, W) or (H, W, 3); ValueError if it is not."""
+    image = _decode(path)
+    if image.mode not in modes:
+        raise ValueError(
+            f"{path} is {image.mode} where {' or '.join(modes)} is due; use the file of the official download"
+        )
+    return np.asarray(image)
+
+
 def read_uint16(path: Path) -> NDArray[np.uint16]:
     """A 16-bit gray image, (H, W); ValueError if it holds anything else."""
     image = _decode(path)
@@ -49,6 +59,14 @@ def image_size(path: Path) -> tuple[int, int]:
             return image.size
     except Exception as error:
         raise ValueError(f"{path} is not an image in a known format ({error}); copy or download it again") from None
+
+
+def check_same_size(photo: Path, label: Path, shape: tuple[int, ...]) -> None:
+    """ValueError unless the photograph is as large as its label, whose `shape` (H, W, ...) is given."""
+    if (size := image_size(photo)) != shape[1::-1]:
+        raise ValueError(
+            f"{photo} is {size[0]} x {size[1]} but {label} is {shape[1]} x {shape[0]}; download both again"
+        )
 
 
 def _decode(path: Path) -> Image.Image:

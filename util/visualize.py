@@ -30,16 +30,21 @@ def canvas_strip(image: Tensor, target: Tensor, mask: Tensor, pred: Tensor) -> N
     return to_uint8(torch.cat(columns[:-1], dim=-1))
 
 
-def captioned(strips: Sequence[NDArray[np.uint8]], scale: int = 1) -> NDArray[np.uint8]:
-    """Strips of one width below each other, enlarged, under the names of the columns."""
-    gap = np.full((GAP, strips[0].shape[1], 3), 255, np.uint8)
-    rows = np.concatenate([part for strip in strips for part in (strip, gap)][:-1])
-    rows = rows.repeat(scale, 0).repeat(scale, 1)
-    sheet = Image.new("RGB", (rows.shape[1], rows.shape[0] + CAPTION), "white")
-    sheet.paste(Image.fromarray(rows), (0, CAPTION))
+def captioned(strips: Sequence[NDArray[np.uint8]], scale: int = 1, titles: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """Strips of one width below each other, enlarged, under the names of the columns; each under its title, if any."""
+    height, width = strips[0].shape[0] * scale, strips[0].shape[1] * scale
+    pitch = height + (CAPTION if titles else GAP * scale)
+    sheet = Image.new("RGB", (width, CAPTION + pitch * len(strips) - (0 if titles else GAP * scale)), "white")
     draw = ImageDraw.Draw(sheet)
     for i, name in enumerate(COLUMNS):
-        draw.text((i * (rows.shape[1] + GAP * scale) / len(COLUMNS) + 2, 2), name, fill="black")
+        draw.text((i * (width + GAP * scale) / len(COLUMNS) + 2, 2), name, fill="black")
+    for row, strip in enumerate(strips):
+        top = CAPTION + row * pitch
+        if titles:
+            draw.text((2, top + 2), titles[row], fill="black")
+        sheet.paste(
+            Image.fromarray(strip).resize((width, height), Image.Resampling.NEAREST), (0, top + CAPTION * bool(titles))
+        )
     return np.asarray(sheet)
 
 

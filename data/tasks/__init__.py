@@ -10,12 +10,15 @@ __all__ = ["SOURCES", "TASKS", "Entry", "Interp", "Job", "Size", "Task", "task_o
 
 _MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
 
-SOURCES: dict[str, Task] = {
-    value.name: value for module in _MODULES for value in vars(module).values() if isinstance(value, Task)
-}
+_FOUND = {id(value): value for module in _MODULES for value in vars(module).values() if isinstance(value, Task)}
+
+SOURCES: dict[str, Task] = {task.name: task for task in _FOUND.values()}
 """tasks by the name of their source"""
-TASKS: dict[str, Task] = {task.type: task for task in SOURCES.values()}
+TASKS: dict[str, Task] = {task.type: task for task in _FOUND.values()}
 """tasks by the `type` of their pairs"""
+
+if min(len(SOURCES), len(TASKS)) < len(_FOUND):
+    raise ValueError("two tasks in data/tasks/ have one name or one type; give each its own")
 
 
 def task_of(pair_type: str) -> Task:

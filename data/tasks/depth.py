@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data.folders import Paths, after, is_folder, is_foreign, paired, subfolders
 from data.nyu import LABELED, read_labeled, test_images
-from data.roots import Roots, find
+from data.roots import Roots, find, has
 from data.tasks.base import Entry, Interp, Job, Size, Task, resize_painted
 from util.image import read_uint16
 
@@ -70,7 +70,7 @@ def _frames(roots: Roots, folder: str) -> list[Paths]:
 
 def _extractions(roots: Roots) -> list[Job]:
     """A job for each official test image; none if the labelled .mat is not there."""
-    if not any((root / LABELED).is_file() for root in roots):
+    if not has(roots, LABELED):
         return []
     file = find(roots, LABELED)
     entries = [

@@ -25,7 +25,7 @@ from data.palette import Palette
 from data.roots import Roots, find
 from data.scale_jitter import FLIPPED, PLAIN, View, draw_view
 from data.tasks.base import Entry, Job, Size, Task, enough_painted, to_pixels
-from util.image import read_rgb
+from util.image import check_same_size, read_bytes, read_rgb
 
 MAX_CANDIDATES, MAX_INSTANCES = 2000, 100
 NUM_JITTERED = 30  # copies of a training photograph that the original painted, next to a plain and a flipped one
@@ -177,9 +177,7 @@ def _read(image: Path, target: Path, label: Any) -> tuple[NDArray[np.uint8], NDA
     if not isinstance(segments, list) or any(type(i) is not int or not 0 < i < 1 << 24 for i in segments):
         raise ValueError(f'the label of {target} must be {{"segments": [ids]}}, ids of 1..16777215; got {label!r:.120}')
     pixels, index = np.asarray(read_rgb(image)), read_index(target, segments)
-    if index.shape != pixels.shape[:2]:
-        (h, w), (height, width) = index.shape, pixels.shape[:2]
-        raise ValueError(f"{image} is {width} x {height} but {target} is {w} x {h}; download them again")
+    check_same_size(image, target, index.shape)
     return pixels, index, len(segments)
 
 
@@ -188,13 +186,10 @@ def read_index(path: Path, segments: Sequence[int]) -> NDArray[np.uint16]:
 
     A segment that is not in the file does no harm.
     """
-    image = read_rgb(path)
-    with Image.open(path) as file:
-        if file.mode != "RGB":
-            raise ValueError(f"{path} is {file.mode}, not an RGB panoptic file; download it again")
+    image = read_bytes(path, "RGB")
     table = np.zeros(1 << 24, np.uint16)  # of which the system hands out only what is touched
     table[list(segments)] = np.arange(1, len(segments) + 1)
-    return table[panoptic_ids(np.asarray(image))]
+    return table[panoptic_ids(image)]
 
 
 def _draw_visible(index: NDArray[np.uint16], rng: Generator) -> tuple[View, NDArray[np.uint16]]:

@@ -207,16 +207,20 @@ def read_persons(roots: Roots, listed: str) -> dict[str, list[Label]]:
     """
     content = read_json(roots, listed)
     _check_keys(content, ("images", "annotations"), listed)
+    if not all(isinstance(content[key], list) for key in ("images", "annotations")):
+        raise ValueError(f"{listed}: images and annotations must be lists; download COCO's keypoint annotations again")
     for photo in content["images"]:
         _check_keys(photo, ("id", "file_name", "width", "height"), f"an image of {listed}")
     photos = {photo["id"]: photo for photo in content["images"]}
+    if len({photo["file_name"] for photo in photos.values()}) < len(content["images"]):
+        raise ValueError(f"{listed} lists a photograph twice; download COCO's keypoint annotations again")
     persons = defaultdict(list)
     for annotation in content["annotations"]:
         _check_keys(annotation, ("id", "image_id", "bbox", "keypoints"), f"an annotation of {listed}")
         try:
             if label := _read_person(annotation, photos):
                 persons[annotation["image_id"]].append(label)
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{listed}, annotation {annotation['id']}: {error}") from None
     return {photo["file_name"]: persons[number] for number, photo in photos.items() if number in persons}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.folders import Paths, is_foreign, paired
-from data.roots import Roots, find
+from data.roots import Roots, find, has
 from data.sidd import (
     CLEAN_BLOCKS,
     DATA,
@@ -63,17 +63,17 @@ class Denoise(Restoration):
 
     def _cuts(self, roots: Roots) -> list[Job]:
         """A job for each photograph; none if the photographs are not there."""
-        if not any((root / DATA).is_dir() for root in roots):
+        if not has(roots, DATA):
             return []
         jobs = []
-        for number, files in enumerate(photographs(roots), 1):
+        for number, files in photographs(roots).items():
             names = patch_names(files[0], number)
             jobs.append(self._job("train", names, partial(cut, *files, number, len(names))))
         return jobs
 
     def _blocks(self, roots: Roots) -> list[Job]:
         """A job for all blocks; none if neither .mat is there."""
-        if not any((root / path).is_file() for root in roots for path in (NOISY_BLOCKS, CLEAN_BLOCKS)):
+        if not has(roots, NOISY_BLOCKS) and not has(roots, CLEAN_BLOCKS):
             return []
         names = block_names(roots)
         return [self._job("val", names, partial(read_blocks, find(roots, NOISY_BLOCKS), find(roots, CLEAN_BLOCKS)))]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data.coco import CATEGORIES, Panoptic, panoptic_ids, read_panoptic
+from data.coco import CATEGORIES, panoptic_ids, read_panoptic
 from data.folders import paired
 from data.palette import Distance, Palette
 from data.roots import Roots, find
 from data.tasks.base import BLACK, Entry, Job, Size, Task, to_pixels
-from util.image import read_rgb
+from util.image import check_same_size, read_bytes
 
 IGNORE = 255  # the class of a pixel without a label
 
@@ -85,6 +85,8 @@ def vote(palette: Palette, image: Tensor, masks: Tensor, num_classes: int = 80) 
     The class with the least sum of L1 distances over the mask's pixels, as the original's sum of 1 - distance /
     largest distance; ties and empty masks take the lowest. Summed per channel, over the 256 values.
     """
+    if not len(masks):
+        return torch.zeros(0, dtype=torch.long, device=image.device)
     shift = torch.arange(0, 768, 256, device=image.device)  # one histogram a channel, side by side
     values = image.flatten(0, 1) + shift
     counts = torch.stack([values[m].flatten().bincount(minlength=768) for m in masks.bool().flatten(1)])
@@ -103,7 +105,7 @@ class Ade20k(Semantic):
         pairs = paired(roots, (f"ade20k/images/{name}", f"ade20k/annotations/{name}"))
         entries = [Entry(image, label.replace("annotations", "annotations_with_color", 1)) for image, label in pairs]
         return [
-            Job([entry], partial(paint_ade, find(roots, label), entry.target_path))
+            Job([entry], partial(paint_ade, find(roots, entry.image_path), find(roots, label), entry.target_path))
             for entry, (_, label) in zip(entries, pairs, strict=True)
         ]
 
@@ -115,16 +117,20 @@ class CocoSemantic(Semantic):
         """A job for each photograph with segments."""
         folder = f"coco/pano_sem_seg/panoptic_segm_{split}2017_with_color"
         return [
-            Job([entry], partial(paint_coco, find(roots, panoptic.png_path), panoptic, entry.target_path))
-            for panoptic in read_panoptic(roots, split)
-            if panoptic.segments
-            for entry in [Entry(panoptic.image_path, f"{folder}/{Path(panoptic.png_path).name}")]
+            _coco_job(roots, image, png, segments, f"{folder}/{Path(png).name}")
+            for image, png, segments in read_panoptic(roots, split)
+            if segments
         ]
 
 
-def paint_ade(file: Path, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _coco_job(roots: Roots, image: str, png: str, segments: list[dict[str, int]], target: str) -> Job:
+    return Job([Entry(image, target)], partial(paint_coco, find(roots, image), find(roots, png), segments, target))
+
+
+def paint_ade(photo: Path, file: Path, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """An annotation of ADE20K as its target; ValueError names the file and what is wrong with it."""
-    annotation = _read_gray(file)
+    annotation = read_bytes(file, "L", "P")
+    check_same_size(photo, file, annotation.shape)
     try:
         classes = ade_classes(annotation)
     except ValueError as error:
@@ -132,18 +138,13 @@ def paint_ade(file: Path, target_path: str) -> Iterator[tuple[str, NDArray[np.ui
     yield target_path, ADE20K_SEMANTIC.encode(classes)
 
 
-def paint_coco(file: Path, panoptic: Panoptic, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def paint_coco(
+    photo: Path, file: Path, segments: list[dict[str, int]], target_path: str
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """A panoptic file of COCO as its target."""
-    yield target_path, COCO_SEMANTIC.encode(panoptic_classes(np.asarray(read_rgb(file)), panoptic.segments))
-
-
-def _read_gray(file: Path) -> NDArray[np.uint8]:
-    """The values of a gray or palette image (H, W)."""
-    read_rgb(file)  # says what is wrong with a broken one
-    with Image.open(file) as image:
-        if image.mode not in ("L", "P"):
-            raise ValueError(f"{file} is {image.mode} where one class a pixel, 8 bits, is due; download it again")
-        return np.asarray(image)
+    image = read_bytes(file, "RGB")
+    check_same_size(photo, file, image.shape)
+    yield target_path, COCO_SEMANTIC.encode(panoptic_classes(image, segments))
 
 
 ADE20K_SEMANTIC = Ade20k(

@@ -470,7 +470,7 @@ def test_a_wrong_label_is_named(coco, label):
 
 @pytest.mark.parametrize(
     ("mode", "size", "message"),
-    [("L", (60, 40), r"1\.png is L, not an RGB"), ("RGB", (40, 60), r"1\.jpg is 60 x 40 but .*1\.png is 40 x 60")],
+    [("L", (60, 40), r"1\.png is L where RGB is due"), ("RGB", (40, 60), r"1\.jpg is 60 x 40 but .*1\.png is 40 x 60")],
 )
 def test_a_wrong_target_is_named(coco, mode, size, message):
     image, target = coco / "coco/train2017/1.jpg", coco / "coco/annotations/panoptic_train2017/1.png"

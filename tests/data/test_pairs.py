@@ -99,7 +99,11 @@ def file_is(file: str, content: bytes) -> Break:
     return lambda root, name: (root / name / file).write_bytes(content)
 
 
-AGAIN, PREPARE, MISSING = "copy or download it again", "prepare it again", "set --data.roots or prepare the data"
+AGAIN, PREPARE, MISSING = (
+    "copy or download it again",
+    "prepare it again",
+    "name the root that holds it, or prepare the data",
+)
 ROOTED, EIGHT_BIT = "give it relative to the root, without '..'", "save it as 8-bit RGB"
 
 BAD_LISTS: dict[str, tuple[Break, tuple[str, ...]]] = {
@@ -256,7 +260,7 @@ def test_roots_are_searched_in_order(tmp_path):
     assert [find(roots, f"dir/{name}").parts[-3] for name in ("x", "y", "both")] == ["a", "b", "a"]
     check_files(roots, [Pair("dir/x", "dir/y", RGB, "list", 0), Pair("dir/both", "dir/both", RGB, "list", 1)])
     for nowhere in ("dir", "z", "z" * 300):  # a folder is no file
-        with pytest.raises(ValueError, match=rf"^{nowhere} is not under .*a or .*b; set --data.roots"):
+        with pytest.raises(ValueError, match=rf"^{nowhere} is not under .*a or .*b; name the root that holds it"):
             find(roots, nowhere)
 
 

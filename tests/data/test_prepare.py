@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -163,8 +164,25 @@ def test_a_pair_cut_in_half_is_made_whole_and_its_other_half_kept(tmp_path):
     assert prepare(task, [tmp_path], tmp_path, "train").made == 1
     assert state(tmp_path)["a.png"] == before["a.png"]
     (tmp_path / "b.png").unlink()
+
+
+def test_a_half_of_another_making_is_not_overwritten(tmp_path, capsys):
     write(tmp_path / "a.png", b"of another making")  # would not fit the new half
-    assert prepare(task, [tmp_path], tmp_path, "train").made == 2
+    counts = prepare(Stub(stub("a.png", "b.png")), [tmp_path], tmp_path, "train")
+    assert (counts.made, counts.broken, counts.listed) == (0, 1, 0)
+    assert "a.png is there with other pixels; remove it to have it made again" in capsys.readouterr().out
+    assert (tmp_path / "a.png").read_bytes() == b"of another making"
+
+
+def test_a_broken_reader_ends_only_its_job(tmp_path, capsys):
+    def breaking() -> Iterator[tuple[str, np.ndarray]]:
+        raise OSError("could not read bytes")
+        yield
+
+    jobs = [Job([Entry("a.png", "b.png")], breaking), stub("c.png", "d.png")]
+    counts = prepare(Stub(*jobs), [tmp_path], tmp_path, "train", num_workers=1)
+    assert (counts.made, counts.broken) == (2, 1)
+    assert "a.png: OSError('could not read bytes'); download again" in capsys.readouterr().out
 
 
 def test_whole_pairs_of_a_job_stay_as_they_are(tmp_path):

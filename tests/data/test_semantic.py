@@ -100,3 +100,7 @@ def test_the_vote_is_that_of_the_summed_scores(seed):
     voted = vote(COCO.palette, torch.from_numpy(image), torch.from_numpy(masks))
     np.testing.assert_allclose(scores[range(6), voted], scores.max(1), rtol=1e-12)  # equals may lie a rounding apart
     assert voted[5] == 0
+
+
+def test_no_mask_has_no_class():
+    assert vote(COCO.palette, torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(0, 4, 5)).shape == (0,)

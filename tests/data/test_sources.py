@@ -104,6 +104,14 @@ def test_nyu_photographs_of_the_official_size_keep_what_the_original_kept(tmp_pa
     assert image.sum() == 467 * 625 * 3
 
 
+def test_nyu_ignores_other_files(tmp_path):
+    folder = tmp_path / "nyu_depth_v2/sync/den"
+    for name in ("rgb_00003.jpg", "sync_depth_00003.png"):
+        save(folder / name)
+    (folder / "rgb_list.txt").write_text("rgb_00003.jpg")
+    assert len(entries(NYU.sources([tmp_path], "train"))) == 1
+
+
 def test_nyu_test_files_of_another_making_are_listed_instead(tmp_path, labeled):
     folder = tmp_path / "nyu_depth_v2/official_splits/test/den"
     save(folder / "rgb_00001.jpg")  # of this .mat, its depth still to be made
@@ -159,7 +167,7 @@ def test_nyu_scene_types_stay_inside_the_root(tmp_path, labeled):
 
 
 def save_ade(root: Path, name: str, annotation: np.ndarray, split: str = "training") -> Path:
-    save(root / f"ade20k/images/{split}/{name}.jpg")
+    save(root / f"ade20k/images/{split}/{name}.jpg", np.zeros((*annotation.shape[:2], 3), np.uint8))
     save(root / f"ade20k/annotations/{split}/{name}.png", annotation)
     return root / f"ade20k/annotations/{split}/{name}.png"
 
@@ -186,7 +194,7 @@ def test_ade_names_what_it_cannot_paint(tmp_path):
     with pytest.raises(ValueError, match=rf"{file}: label 151 is outside .*use the SceneParsing release"):
         made(job)
     save(file, np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(ValueError, match=rf"{file} is RGB where one class a pixel"):
+    with pytest.raises(ValueError, match=rf"{file} is RGB where L or P is due"):
         made(job)
     save(file, np.random.default_rng(0).integers(0, 150, (99, 99), dtype=np.uint8))
     file.write_bytes(file.read_bytes()[:5000])
@@ -204,7 +212,7 @@ def write_panoptic(root: Path, segments: list[dict], ids: list[list[int]]) -> No
     """One photograph with its segments, and one without any."""
     flat = np.array(ids)
     for name in ("000000000001", "000000000002"):
-        save(root / f"coco/val2017/{name}.jpg")
+        save(root / f"coco/val2017/{name}.jpg", np.zeros((*flat.shape, 3), np.uint8))
         pixels = np.stack((flat, flat >> 8, flat >> 16), -1).astype(np.uint8)
         save(root / f"coco/annotations/panoptic_val2017/{name}.png", pixels)
     annotations = [
@@ -228,6 +236,20 @@ def test_coco_paints_things_stuff_and_crowds(tmp_path):
     assert list(job.entries) == [("coco/val2017/000000000001.jpg", target_path, None)]
     person, rug = COCO.palette.colors[[0, 132]].tolist()
     assert made(job)[target_path].tolist() == [[person, rug, [0, 0, 0], [0, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "message"),
+    [
+        ("L", (4, 1), "1.png is L where RGB is due"),
+        ("RGB", (5, 1), r"1.jpg is 4 x 1 but .*1.png is 5 x 1; get both again"),
+    ],
+)
+def test_coco_names_a_panoptic_file_of_another_kind(tmp_path, mode, size, message):
+    write_panoptic(tmp_path, SEGMENTS, [[1, 65794, 0, 5]])
+    Image.new(mode, size).save(tmp_path / "coco/annotations/panoptic_val2017/000000000001.png")
+    with pytest.raises(ValueError, match=message):
+        made(COCO.sources([tmp_path], "val")[0])
 
 
 @pytest.mark.parametrize(
@@ -264,7 +286,7 @@ def test_coco_names_a_missing_panoptic_file(tmp_path):
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """Twice the same photograph, the clean one 7 brighter, of a size for 3 patches each."""
-    noisy = np.random.default_rng(0).integers(0, 249, (320, 320, 3), dtype=np.uint8)
+    noisy = np.random.default_rng(0).integers(0, 249, (288, 260, 3), dtype=np.uint8)
     for i in range(2):
         folder = tmp_path / f"denoise/SIDD_Medium_Srgb/Data/000{i + 1}_S6"
         save(folder / f"000{i + 1}_NOISY_SRGB_010.PNG", noisy)
@@ -275,7 +297,7 @@ def photographs(tmp_path: Path) -> Path:
 def test_sidd_cuts_the_same_squares_of_both_photographs(photographs):
     jobs = DENOISE.sources([photographs], "train")
     assert [entry.image_path for entry in entries(jobs)] == [
-        f"denoise/train/input/{i}_{k}.png" for i in (1, 2) for k in (1, 2, 3)
+        f"denoise/train/input/{i}_{k}.png" for i in (1, 3) for k in (1, 2, 3)
     ]
     files = [made(job) for job in jobs]
     for job, pixels in zip(jobs, files, strict=True):
@@ -292,22 +314,39 @@ def test_sidd_cuts_the_same_squares_of_both_photographs(photographs):
 
 
 def test_sidd_patches_of_another_making_are_listed_instead(photographs):
-    save(photographs / "denoise/train/input/2_3.png")  # of this making, its partner still to be cut
+    save(photographs / "denoise/train/input/3_3.png")  # of this making, its partner still to be cut
     assert len(DENOISE.sources([photographs], "train")) == 2
     for folder in ("input", "groundtruth"):
         save(photographs / f"denoise/train/{folder}/104_252.png")
-    with pytest.raises(ValueError, match=r"input/2_3.png has no partner"):
+    with pytest.raises(ValueError, match=r"input/3_3.png has no partner"):
         DENOISE.sources([photographs], "train")
-    (photographs / "denoise/train/input/2_3.png").unlink()
+    (photographs / "denoise/train/input/3_3.png").unlink()
     (job,) = DENOISE.sources([photographs], "train")
     assert job == Job([Entry("denoise/train/input/104_252.png", "denoise/train/groundtruth/104_252.png")])
+
+
+def test_sidd_patches_keep_their_numbers_when_photographs_are_added(photographs):
+    before = made(DENOISE.sources([photographs], "train")[1])
+    added = photographs / "denoise/SIDD_Medium_Srgb/Data/0001_S6/0001_{}_SRGB_011.PNG"
+    for kind in ("NOISY", "GT"):
+        save(Path(str(added).format(kind)), np.zeros((288, 260, 3), np.uint8))
+    jobs = DENOISE.sources([photographs], "train")
+    assert [job.entries[0].image_path for job in jobs] == [f"denoise/train/input/{i}_1.png" for i in (1, 2, 3)]
+    assert all(np.array_equal(pixels, before[path]) for path, pixels in made(jobs[2]).items())
+
+
+def test_sidd_names_a_photograph_with_another_name(photographs):
+    for kind in ("NOISY", "GT"):
+        save(photographs / f"denoise/SIDD_Medium_Srgb/Data/x/x_{kind}_SRGB_010.PNG")
+    with pytest.raises(ValueError, match=r"x_NOISY_SRGB_010.PNG is not named like SIDD's"):
+        DENOISE.sources([photographs], "train")
 
 
 def test_sidd_names_photographs_that_cannot_be_cut(photographs):
     clean = photographs / "denoise/SIDD_Medium_Srgb/Data/0001_S6/0001_GT_SRGB_010.PNG"
     job = DENOISE.sources([photographs], "train")[0]
     save(clean, np.zeros((270, 200, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"is 320 x 320, .* 200 x 270; due is one size from 256 up"):
+    with pytest.raises(ValueError, match=r"is 260 x 288, .* 200 x 270; due is one size from 256 up"):
         made(job)
     clean.unlink()
     with pytest.raises(ValueError, match=r"0001_GT_SRGB_010.PNG or its partner is missing"):

@@ -1,6 +1,7 @@
 """The predictor: the prompt above, the query below, its target hidden; what comes back is the query's half."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -44,6 +45,16 @@ def test_the_prompt_lies_above_and_its_target_twice():
     assert spy.mask.shape == (2, 4, 3)
     assert spy.mask[:, 2:].all()
     assert not spy.mask[:, :2].any()
+
+
+def test_gray_and_transparent_queries_are_pictures_too():
+    predict = Predictor(Spy(), PROMPT, size=(32, 48))
+    assert predict([picture(2, (9, 9)).convert(mode) for mode in ("L", "RGBA", "P")]).shape == (3, 3, 32, 48)
+
+
+def test_a_size_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match=r"size \(40, 48\) must be a multiple of the patches' 16"):
+        Predictor(Spy(), PROMPT, size=(40, 48))
 
 
 def test_bilinear_queries_are_not_antialiased():

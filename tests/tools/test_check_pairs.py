@@ -90,7 +90,7 @@ def test_a_list_that_cannot_be_read_is_enough_to_fail(tiny_root, capsys):
     code, lines, _ = run(tiny_root, capsys, "absent")
     assert code == 1
     assert lines == [
-        f"absent.json is not under {tiny_root}; set --data.roots or prepare the data",
+        f"absent.json is not under {tiny_root}; name the root that holds it, or prepare the data",
         "0 pairs read, 0 broken; 1 lists read, 1 broken",
     ]
 

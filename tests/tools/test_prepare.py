@@ -110,7 +110,7 @@ def test_it_may_be_stopped_at_any_time(tmp_path, monkeypatch, capsys, how):
     for i in (1, 2):
         for kind in ("NOISY", "GT"):
             file = tmp_path / f"denoise/SIDD_Medium_Srgb/Data/s{i}/{i}_{kind}_SRGB_010.PNG"
-            save(file, np.full((1620, 1620, 3), 7, np.uint8))
+            save(file, np.full((1322, 1322, 3), 7, np.uint8))
     arguments = ["denoise", "--splits", "train", "--root", str(tmp_path)]
     patches = tmp_path / "denoise/train/input"
     with subprocess.Popen(
@@ -141,3 +141,12 @@ def test_it_may_be_stopped_at_any_time(tmp_path, monkeypatch, capsys, how):
     assert len(json.loads((tmp_path / "denoise/denoise_ssid_train.json").read_text())) == 160
     assert len(list((tmp_path / "denoise/train").rglob("*.png"))) == 320
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("root", [".", "a", "data"])
+def test_a_root_by_any_name_may_be_empty(tmp_path, monkeypatch, capsys, root):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / root).mkdir(exist_ok=True)
+    code, lines = run(capsys, "all", "--root", root)
+    assert code == 0
+    assert all("not downloaded: nothing of it is under" in line for line in lines)

@@ -28,6 +28,16 @@ def test_captioned_stacks_and_enlarges():
     assert (sheet[:CAPTION] < 255).any()  # the names of the columns
 
 
+def test_titles_stand_above_their_strips():
+    strips = [np.zeros((4, 200, 3), np.uint8), np.full((4, 200, 3), 9, np.uint8)]
+    sheet = captioned(strips, scale=2, titles=("depth", "pose"))
+    assert sheet.shape == (CAPTION + 2 * (CAPTION + 8), 400, 3)
+    for row, value in enumerate((0, 9)):
+        top = CAPTION + row * (CAPTION + 8)
+        assert (sheet[top : top + CAPTION, :60] < 255).any()
+        assert (sheet[top + CAPTION : top + CAPTION + 8] == value).all()
+
+
 def test_save_png_makes_its_folder(tmp_path):
     save_png(tmp_path / "a" / "b.png", np.full((2, 3, 3), 7, np.uint8))
     with Image.open(tmp_path / "a" / "b.png") as image:

@@ -1,6 +1,7 @@
 """Palettes, semantic maps and depth, painted and decoded; the network's input and what becomes of its output."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from data.coco import CATEGORIES
+from data.palette import Distance
 from data.tasks.base import to_pixels
 from data.tasks.depth import NYUV2_DEPTH as DEPTH
 from data.tasks.instance import COCO_INSTANCE as INSTANCE
@@ -21,6 +23,8 @@ from data.tasks.semantic import Semantic, ade_classes, panoptic_classes
 from engine.infer import Predictor, half
 from tools.golden import Checks, Stored, differing, indices, largest, load
 from util.image import denormalize
+
+DISTANCES: tuple[Distance, ...] = ("abs", "square", "mean")
 
 
 def check_palettes(path: Path) -> Checks:
@@ -74,7 +78,8 @@ def check_semantic_decode(task: Semantic) -> Callable[[Path], Checks]:
                 task.nearest(torch.from_numpy(stored[f"img_{i}"]), distance), stored[f"{distance}_{i}"]
             )
             for i in indices(stored, "img")
-            for distance in ("abs", "square", "mean")
+            for distance in DISTANCES
+            if f"{distance}_{i}" in stored
         }
 
     return check
@@ -91,9 +96,10 @@ def check_depth_encode(path: Path) -> Checks:
 def check_postprocess(path: Path) -> Checks:
     """The network's output at the query's size: four ways, as the tasks' `decode` begins."""
     stored = load(path)
-    if "pred_112x56_repeat_8" in stored:
-        pred = stored["pred_112x56_repeat_8"].repeat(8, axis=1).repeat(8, axis=2)
-        return _resized(pred, "", stored)
+    for key in stored:
+        if repeated := re.fullmatch(r"pred_\d+x\d+_repeat_(\d+)", key):
+            times = int(repeated[1])
+            return _resized(stored[key].repeat(times, axis=1).repeat(times, axis=2), "", stored)
     return {
         key: check
         for i in indices(stored, "pred")
@@ -133,9 +139,9 @@ def check_input(path: Path) -> Checks:
 def check_sidd_input(path: Path) -> Checks:
     """A block of SIDD at the network's size."""
     stored = load(path)
-    side = len(stored["resized_56"])
-    resized = denormalize(half(Image.fromarray(stored["block_uint8"]), (side, side), "bilinear").double())
-    return {"resized": largest(resized.permute(1, 2, 0), stored["resized_56"], 1e-6)}
+    (key,) = (key for key in stored if key.startswith("resized_"))
+    resized = denormalize(half(Image.fromarray(stored["block_uint8"]), stored[key].shape[:2], "bilinear").double())
+    return {key: largest(resized.permute(1, 2, 0), stored[key], 1e-6)}
 
 
 def check_scripts(path: Path) -> Checks:

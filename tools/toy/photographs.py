@@ -60,7 +60,7 @@ def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def add_noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Noise of standard deviation .1 to .2, half of it blotchy as in phone cameras, on (h, w, 3); not clipped."""
     fine = rng.normal(size=image.shape)
-    blots = gaussian_filter(rng.normal(size=image.shape), (1.5, 1.5, 0))
+    blots = gaussian_filter(rng.normal(size=image.shape), (3, 3, 0))
     return image + rng.uniform(0.1, 0.2) * (fine + blots / blots.std()) / np.sqrt(2)
 
 
