@@ -179,7 +179,8 @@ def test_a_broken_reader_ends_only_its_job(tmp_path, capsys):
         raise OSError("could not read bytes")
         yield
 
-    jobs = [Job([Entry("a.png", "b.png")], breaking), stub("c.png", "d.png")]
+    whole = Job([Entry("c.png", "d.png")], partial(yielding, "c.png", "d.png"))
+    jobs = [Job([Entry("a.png", "b.png")], breaking), whole]
     counts = prepare(Stub(*jobs), [tmp_path], tmp_path, "train", num_workers=1)
     assert (counts.made, counts.broken) == (2, 1)
     assert "a.png: OSError('could not read bytes'); download again" in capsys.readouterr().out

@@ -242,7 +242,7 @@ def test_coco_paints_things_stuff_and_crowds(tmp_path):
     ("mode", "size", "message"),
     [
         ("L", (4, 1), "1.png is L where RGB is due"),
-        ("RGB", (5, 1), r"1.jpg is 4 x 1 but .*1.png is 5 x 1; get both again"),
+        ("RGB", (5, 1), r"1.jpg is 4 x 1 but .*1.png is 5 x 1; download both again"),
     ],
 )
 def test_coco_names_a_panoptic_file_of_another_kind(tmp_path, mode, size, message):
