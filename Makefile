@@ -1,4 +1,4 @@
-# make demo   install, make a small data set of real photographs, train a small Painter on the CPU, show pictures
+# make demo   install, make a toy world of the eight data sets, train a small Painter on the CPU, show pictures
 # make test   install, run the whole test suite
 # make lint   style and types alone
 # Both install into .venv once, and again only when the requirements change. PYTHON=python3.12 picks another Python.

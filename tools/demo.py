@@ -30,6 +30,8 @@ from tools.make_toy_datasets import make_toy_datasets
 from util.dist import join_world
 from util.visualize import captioned, save_png
 
+SCALE = 3  # of the pictures
+
 
 def main(arguments: Sequence[str]) -> None:
     """Make or find the data, train or find the run, print the table, write the pictures."""
@@ -108,10 +110,12 @@ def table(results: dict[str, Validation], trivial: dict[str, tuple[float, float]
 def show(results: dict[str, Validation], folder: Path) -> None:
     """A picture of each source, and one with the first strips of all."""
     for name, result in results.items():
-        save_png(folder / f"{name}.png", captioned(result.strips, scale=2))
+        save_png(folder / f"{name}.png", captioned(result.strips, scale=SCALE))
     names = list(results)
     halves = [names[: len(names) // 2], names[len(names) // 2 :]]
-    columns = [captioned([results[name].strips[0] for name in half], scale=2, titles=half) for half in halves if half]
+    columns = [
+        captioned([results[name].strips[0] for name in half], scale=SCALE, titles=half) for half in halves if half
+    ]
     height = max(map(len, columns))
     padded = [np.pad(x, ((0, height - len(x)), (0, 16), (0, 0)), constant_values=255) for x in columns]
     save_png(folder / "demo.png", np.concatenate(padded, axis=1))

@@ -1,4 +1,4 @@
-"""Look at pairs of a source as training sees them: each row one pair, plain, then with augmentation drawn anew.
+"""Look at pairs of a source as training draws them, before two are stitched: a row a pair, plain, then augmented.
 
     python tools/show_pairs.py coco_pose --root toy --rows 4
 

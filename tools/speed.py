@@ -71,8 +71,8 @@ def _instances(work: str, image: Tensor, quick: bool) -> Row:
 
 def instance_error(ours: Instances, plain: Instances) -> float:
     """The largest difference of scores; infinite unless the masks are the same, whatever their order."""
-    masks = (sorted(mask.numpy().tobytes() for mask in x.masks) for x in (ours, plain))
-    return float((ours.scores - plain.scores).abs().max()) if next(masks) == next(masks) else float("inf")
+    our_masks, plain_masks = (sorted(mask.numpy().tobytes() for mask in x.masks) for x in (ours, plain))
+    return float((ours.scores - plain.scores).abs().max()) if our_masks == plain_masks else float("inf")
 
 
 def _compare(

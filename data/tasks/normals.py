@@ -24,7 +24,7 @@ FOCAL = 0.81  # of NYUv2's camera, in image widths
 class Normals(Task):
     """Unit vectors (H, W, 3): x to the right, y down, z away from the camera; (0, 0, 0) where unknown.
 
-    A flip would have to change their colours, so pairs are only resized.
+    A flip would have to change their colours, so there is none.
     """
 
     name = "nyuv2_normals"
