@@ -7,8 +7,8 @@
 Time: TIME
 Expected: EXPECTED
 
-Chosen to learn fast from nothing, unlike the paper's: small canvases, patches of 4, one linear layer as head, merge after the
-first block, always the query half hidden, gentle crops and no jitter.
+Chosen to learn fast from nothing, unlike the paper's: small canvases, patches of 4, one linear layer as head,
+merge after the first block, always the query half hidden, gentle crops and no jitter.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ config = RunConfig(
         num_workers=1,
     ),
     optim=OptimConfig(
-        steps=5600,
+        steps=4000,
         warmup=100,
         lr=1.5e-3,
         betas=(0.9, 0.99),
