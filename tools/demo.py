@@ -2,7 +2,7 @@
 
     make demo
 
-Expected: about eight minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
+Expected: about seven minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
 and pictures in demo/pictures. A finished demo is shown again at once. Any value of configs/demo.py can be
 overridden: python tools/demo.py --optim.steps 4000 --out_dir demo/longer
 """
