@@ -57,10 +57,7 @@ class Report:
 
 def examine(task: Task, split: str, roots: Roots, reading: Reading) -> Report:
     """Look at a pair list, at the files it names and at the downloads it is made of."""
-    found = _Examination(task, split, roots, reading)
-    if found.spoilt:
-        found.report.cures.insert(0, shlex.join(["rm", *found.spoilt]))
-    return found.report
+    return _Examination(task, split, roots, reading).run()
 
 
 class _Examination:
@@ -69,19 +66,26 @@ class _Examination:
     def __init__(self, task: Task, split: str, roots: Roots, reading: Reading) -> None:
         self.task, self.split, self.roots, self.reading = task, split, roots, reading
         self.report, self.files = Report(), Files(roots)
-        self.spoilt: list[str] = []  # painted files that have to go before they are made again
+        self.by_key: dict[Key, Job] = {}  # the downloads' pairs
         self.offline = False  # whether the list is that of the files that --offline paints
+        self.spoilt: list[str] = []  # painted files that have to go before they are made again
+
+    def run(self) -> Report:
+        """The list first, then the downloads it may be of, then both beside each other."""
         pairs = self._list()
-        jobs = self._downloads(pairs or [])
-        self.by_key = {key_of(entry): job for job in jobs or [] for entry in job.entries}
+        jobs, self.offline = self._downloads(pairs or [])
         if jobs is not None:
+            self.by_key = {key_of(entry): job for job in jobs for entry in job.entries}
             self.report.downloaded = len(self.by_key)
-        if pairs is None and jobs is not None:
-            self._unprepared(jobs)
-        elif pairs is None and not self.report.faults:
-            self.report.state = "absent"
-        elif pairs is not None:
+        if pairs is not None:
             self._listed(pairs)
+        elif jobs is not None:
+            self._unprepared(jobs)
+        elif not self.report.faults:
+            self.report.state = "absent"
+        if self.spoilt:
+            self.report.cures.insert(0, shlex.join(["rm", *self.spoilt]))
+        return self.report
 
     def _list(self) -> list[Pair] | None:
         """The pair list; None if it is not there or no list."""
@@ -94,20 +98,22 @@ class _Examination:
             self.report.ails(str(error), self._command())
             return None
 
-    def _downloads(self, pairs: Sequence[Pair]) -> list[Job] | None:
-        """What the downloads give: painted while loading, or to files, whichever the list is of."""
+    def _downloads(self, pairs: Sequence[Pair]) -> tuple[list[Job] | None, bool]:
+        """What the downloads give, and whether painted to files instead of while loading: as the list is."""
+        listed = {pair[:2] for pair in pairs}
+
+        def fit(jobs: Sequence[Job]) -> bool:
+            return any(entry[:2] in listed for job in jobs for entry in job.entries)
+
         try:
             jobs = find_jobs(self.task, self.roots, self.split)
-            listed = {pair[:2] for pair in pairs}
-            if jobs and listed and not any(entry[:2] in listed for job in jobs for entry in job.entries):
+            if jobs and listed and not fit(jobs):
                 offline = find_jobs(self.task, self.roots, self.split, offline=True) or []
-                if any(entry[:2] in listed for job in offline for entry in job.entries):
-                    self.offline = True
-                    return offline
-            return jobs
+                return (offline, True) if fit(offline) else (jobs, False)
+            return jobs, False
         except ValueError as error:
             self.report.lacks(str(error))
-            return None
+            return None, False
 
     def _command(self) -> str:
         """The command that makes what is missing, and the list."""

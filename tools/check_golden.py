@@ -64,12 +64,12 @@ def _report(name: str, check: Any) -> bool:
         if not (checks := check()):
             raise ValueError("nothing in it was compared")
     except Exception as error:  # a case that cannot run is a failed case, whatever the reason
-        print(f"{name:40s} {type(error).__name__}: {error}  FAIL", flush=True)
+        print(f"{name:44s} {type(error).__name__}: {error}  FAIL", flush=True)
         return False
     failed = [key for key, (error, tolerance) in checks.items() if not error <= tolerance]
     key = max(checks, key=lambda key: _share(*checks[key]))
     verdict = f"FAIL ({', '.join(failed)})" if failed else "PASS"
-    print(f"{name:38s} {key}: error {checks[key][0]:.1e}, allowed {checks[key][1]:.1e}  {verdict}", flush=True)
+    print(f"{name:44s} {key}: error {checks[key][0]:.1e}, allowed {checks[key][1]:.1e}  {verdict}", flush=True)
     return not failed
 
 

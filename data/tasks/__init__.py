@@ -3,22 +3,31 @@
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 
 from data.tasks.base import Entry, Interp, Job, Size, Task
 
-__all__ = ["SOURCES", "TASKS", "Entry", "Interp", "Job", "Size", "Task", "task_of"]
+__all__ = ["SOURCES", "TASKS", "Entry", "Interp", "Job", "Size", "Task", "keyed", "task_of"]
+
+
+def keyed(tasks: Iterable[Task], attribute: str) -> dict[str, Task]:
+    """The tasks by this attribute; ValueError if two that are not the same have it in common."""
+    found: dict[str, Task] = {}
+    for task in tasks:
+        key = getattr(task, attribute)
+        if found.setdefault(key, task) is not task:
+            kinds = f"{type(found[key]).__name__} and {type(task).__name__}"
+            raise ValueError(f"two tasks, {kinds}, have the {attribute} {key!r}; give each its own")
+    return found
+
 
 _MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+_ALL = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Task)]
 
-_FOUND = {id(value): value for module in _MODULES for value in vars(module).values() if isinstance(value, Task)}
-
-SOURCES: dict[str, Task] = {task.name: task for task in _FOUND.values()}
+SOURCES = keyed(_ALL, "name")
 """tasks by the name of their source"""
-TASKS: dict[str, Task] = {task.type: task for task in _FOUND.values()}
+TASKS = keyed(_ALL, "type")
 """tasks by the `type` of their pairs"""
-
-if min(len(SOURCES), len(TASKS)) < len(_FOUND):
-    raise ValueError("two tasks in data/tasks/ have one name or one type; give each its own")
 
 
 def task_of(pair_type: str) -> Task:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.tasks import TASKS, task_of
+from data.tasks import TASKS, keyed, task_of
 from data.tasks.depth import Depth
 
 POLICIES = {  # type -> target resize, augment, canvas crop
@@ -107,6 +107,15 @@ def test_weights_leave_the_target_alone():
         before = target.clone()
         task.loss_weight(target)
         assert torch.equal(target, before)
+
+
+def test_two_tasks_of_one_name_are_refused():
+    class Copied(Depth):
+        """A file that was copied, its name forgotten."""
+
+    with pytest.raises(ValueError, match="two tasks, Depth and Copied, have the name 'nyuv2_depth'; give each its own"):
+        keyed([*TASKS.values(), Copied()], "name")
+    assert keyed([*TASKS.values()] * 2, "type") == TASKS
 
 
 # Depth
