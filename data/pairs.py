@@ -7,13 +7,13 @@ Everything that can be known without decoding an image is checked when a list is
 import json
 import os
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from numpy.random import Generator
 from PIL import Image
 
-from data.roots import Roots, check_inside, find, places
+from data.roots import Roots, check_inside, find, listing, places
 from data.tasks import task_of
 
 
@@ -63,12 +63,7 @@ def _read_entry(value: Any, list_path: str, entry: int) -> Pair:
 
 def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
     """ValueError names the first pair with a missing file, and how many miss; lists folders, opens no file."""
-
-    @cache
-    def names(folder: str) -> frozenset[str]:
-        found = (root / folder for root in roots if os.path.isdir(root / folder))
-        return frozenset(name for place in found for name in os.listdir(place))
-
+    names = cache(partial(listing, roots))
     missing = [
         (pair, path)
         for pair in pairs

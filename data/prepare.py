@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.roots import Absent, Roots, places
+from data.roots import Absent, Roots, listing, places
 from data.tasks import Entry, Job, Task
 from util.parallel import run_all, say, stopping
 
@@ -41,6 +41,26 @@ class Result(NamedTuple):
     paths: list[str]
     written: int
     fault: str | None
+
+
+class Files:
+    """Which files there are in the roots, by listing their folders once, and which have been made since."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.made: set[str] = set()
+        self._names = cache(partial(listing, roots))
+
+    def has(self, entry: Entry) -> bool:
+        """Whether image and target of a pair are there."""
+        return not self.missing(entry)
+
+    def missing(self, entry: Sequence[Any]) -> list[str]:
+        """Of an image path and a target path, those that are not there."""
+        return [
+            path
+            for path in entry[:2]
+            if path not in self.made and os.path.basename(path) not in self._names(os.path.dirname(path))
+        ]
 
 
 def find_jobs(task: Task, roots: Roots, split: str, offline: bool = False) -> list[Job] | None:
@@ -76,44 +96,30 @@ def prepare(
     there = Files((*roots, out))
     entries = [entry for job in jobs for entry in job.entries]
     before = sum(map(there.has, entries))
-    results: list[Result] = []
+    lost = [entry for job in jobs if not job.make for entry in job.entries if not there.has(entry)]
+    written, faults = _make_all(jobs, there, out, num_workers)
+    for entry in lost:
+        say(f"{there.missing(entry)[0]} is not under {places(roots)}; download it again")
+    broken = faults + len(lost)
+    kept = [entry for entry in entries if there.has(entry)]
+    if listed := not broken or skip_broken:
+        write_list(out / task.lists[split], task, kept)
+    return Counts(written, before, len(kept) * listed, broken, len(entries) - len(kept))
+
+
+def _make_all(jobs: Iterable[Job], there: Files, out: Path, num_workers: int | None) -> tuple[int, int]:
+    """Make what is not there, and note it; how many files were written, and how many jobs are broken."""
+    written, faults = [], []
 
     def report(result: Result) -> None:
-        results.append(result)
         there.made.update(result.paths)
+        written.append(result.written)
         if result.fault:
+            faults.append(result.fault)
             say(result.fault)
 
     run_all(partial(make_files, out), [*_unmade(jobs, there)], report, num_workers, "job")
-    lost = [entry for job in jobs if not job.make for entry in job.entries if not there.has(entry)]
-    for entry in lost:
-        say(f"{there.missing(entry)[0]} is not under {places(roots)}; download it again")
-    broken = len(lost) + sum(result.fault is not None for result in results)
-    kept = [entry for entry in entries if there.has(entry)]
-    if not broken or skip_broken:
-        write_list(out / task.lists[split], task, kept)
-    listed = len(kept) if not broken or skip_broken else 0
-    return Counts(sum(result.written for result in results), before, listed, broken, len(entries) - len(kept))
-
-
-class Files:
-    """Which files there are in the roots, by listing their folders once, and which have been made since."""
-
-    def __init__(self, roots: Roots) -> None:
-        self.made: set[str] = set()
-        self._names = cache(lambda folder: _names(roots, folder))
-
-    def has(self, entry: Entry) -> bool:
-        """Whether image and target of a pair are there."""
-        return not self.missing(entry)
-
-    def missing(self, entry: Sequence[Any]) -> list[str]:
-        """Of an image path and a target path, those that are not there."""
-        return [
-            path
-            for path in entry[:2]
-            if path not in self.made and os.path.basename(path) not in self._names(os.path.dirname(path))
-        ]
+    return sum(written), len(faults)
 
 
 class Unmade(NamedTuple):
@@ -197,8 +203,3 @@ def _first_need(task: Task, split: str, offline: bool) -> str | None:
     except Absent as error:
         return error.path
     return None
-
-
-def _names(roots: Roots, folder: str) -> frozenset[str]:
-    found = (root / folder for root in roots if os.path.isdir(root / folder))
-    return frozenset(name for place in found for name in os.listdir(place))

@@ -36,10 +36,15 @@ def find(roots: Roots, path: str) -> Path:
 def names(roots: Roots, folder: str) -> list[str]:
     """The sorted names in `folder` of every root that has it, hidden ones left out; ValueError if none has."""
     check_inside(folder)
-    found = [root / folder for root in roots if os.path.isdir(root / folder)]
-    if not found:
+    if not any(os.path.isdir(root / folder) for root in roots):
         raise Absent(folder, f"folder {folder} is not under {places(roots)}; docs/DATA.md says where to download it")
-    return sorted({name for place in found for name in os.listdir(place) if not name.startswith(".")})
+    return sorted(name for name in listing(roots, folder) if not name.startswith("."))
+
+
+def listing(roots: Roots, folder: str) -> frozenset[str]:
+    """The names in `folder` of every root that has it."""
+    found = (root / folder for root in roots if os.path.isdir(root / folder))
+    return frozenset(name for place in found for name in os.listdir(place))
 
 
 def has(roots: Roots, path: str) -> bool:
