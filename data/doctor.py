@@ -154,7 +154,7 @@ class _Examination:
         """Pairs of the downloads that the list lacks; some may have nothing to show, and are rightly left out."""
         unlisted = self.by_key.keys() - {(pair.image_path, pair.target_path, pair.label) for pair in pairs}
         jobs = list({id(self.by_key[key]): self.by_key[key] for key in unlisted}.values())
-        made = [job for job in jobs if job.make]
+        made, cures = [job for job in jobs if job.make], [self._command()]
         not_judged = {id(job) for job in made[DRY_RUNS:]}
         unlisted -= {key for key in unlisted if id(self.by_key[key]) in not_judged}
         for job in made[:DRY_RUNS]:
@@ -163,11 +163,12 @@ class _Examination:
             unlisted -= set() if fault else empty
             if fault:
                 self.report.ails(fault)
+                cures = []  # while a download is broken, no command helps
         if unlisted:
             first = min(unlisted)[0]
             self.report.lacks(
                 f"{self.task.lists[self.split]} lacks {len(unlisted)} of the downloads' pairs, first that of {first}",
-                self._command(),
+                *cures,
             )
 
     def _remake(self, pair: Pair) -> list[str]:

@@ -28,8 +28,14 @@ def paired(roots: Roots, folders: Paths, keys: tuple[Key, Key] = (stem, stem)) -
     alone = [*(images[key] for key in images.keys() - targets), *(targets[key] for key in targets.keys() - images)]
     if alone:
         more = f" ({len(alone)} such files)" if len(alone) > 1 else ""
-        raise ValueError(f"{min(alone)} has no partner in {' and '.join(sorted(set(folders)))}{more}; copy it again")
+        raise ValueError(f"{min(alone)} has no partner{where(min(alone), folders)}{more}; copy it again")
     return [(images[key], targets[key]) for key in images]
+
+
+def where(path: str, folders: Paths) -> str:
+    """In which folder the partner of a path is missed."""
+    other = [folder for folder in folders if not path.startswith(f"{folder}/")] or [folders[0]]
+    return f" in {other[0]}"
 
 
 def is_foreign(roots: Roots, folders: Paths, made: Collection[str], keys: tuple[Key, Key] = (stem, stem)) -> bool:

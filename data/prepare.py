@@ -91,7 +91,7 @@ def prepare(
     printed and the rest is made; the list is then only written with `skip_broken`, without the broken pairs.
     Raises ValueError as `Task.sources`, and where nothing is left to list.
     """
-    if (jobs := find_jobs(task, roots, split, offline)) is None:
+    if (jobs := find_jobs(task, (*roots, out), split, offline)) is None:
         return None
     there = Files((*roots, out))
     entries = [entry for job in jobs for entry in job.entries]

@@ -22,7 +22,7 @@ from pathlib import Path
 from data.doctor import Reading, Report, examine
 from data.roots import Roots, has, places
 from data.tasks import Task
-from tools.prepare import check_roots, chosen
+from tools.prepare import check_roots, chosen, positive
 from util.parallel import one_line_errors
 
 SHOWN = 20  # faults of a split that are printed; --json has all
@@ -74,7 +74,7 @@ def show(name: str, report: Report) -> None:
     if report.state == "absent":
         print(f"{name}: absent")
     else:
-        downloaded = "downloads not there" if report.downloaded is None else f"{report.downloaded} in the downloads"
+        downloaded = "downloads not whole" if report.downloaded is None else f"{report.downloaded} in the downloads"
         end = f"{report.read} read, {len(report.faults)} faults"
         print(f"{name}: {report.state}; {report.listed} pairs listed, {downloaded}, {end}")
     for fault in report.faults[:SHOWN]:
@@ -94,10 +94,10 @@ def parser() -> argparse.ArgumentParser:
     add("roots", nargs="+", type=Path, metavar="ROOT", help="data roots, searched in order")
     add("--sources", nargs="+", default=(), help="default: all")
     add("--splits", nargs="+", choices=("train", "val"), default=("train", "val"))
-    add("--sample", type=int, default=50, help="pairs to read of each list (default: 50)")
+    add("--sample", type=positive, default=50, help="pairs to read of each list (default: 50)")
     add("--all", action="store_true", help="read every pair")
     add("--seed", type=int, default=0, help="of the sample")
-    add("--num_workers", type=int, help="processes; default: one a core")
+    add("--num_workers", type=positive, help="processes; default: one a core")
     add("--json", action="store_true", help="print one JSON object instead")
     return result
 

@@ -10,7 +10,6 @@ The pictures named like the benchmarks' prompts exist (study_room_0005b/rgb_0009
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +22,7 @@ from tools.toy.write_ade import write_ade
 from tools.toy.write_coco import write_coco
 from tools.toy.write_nyu import write_nyu
 from tools.toy.write_restoration import write_restoration
+from util.parallel import one_line_errors
 
 FORMAT = 1  # raise it whenever the files change, so that an older world is not taken for this one
 STAMP = "toy_world.json"
@@ -46,6 +46,7 @@ def make_toy_datasets(
     world = World(scenes, size, seed)
     stamp = {**world._asdict(), "format": FORMAT}
     if _found(root, stamp):
+        print(f"{root} holds this world; remove the folder to have it made again")
         return
     write_json(root / STAMP, stamp | {"finished": False})
     for write in (write_nyu, write_ade, write_coco, write_restoration):
@@ -68,14 +69,17 @@ def _found(root: Path, stamp: dict[str, int]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     path = root / STAMP
-    there = json.loads(path.read_text()) if path.is_file() else {}
+    if not root.is_dir():
+        raise ValueError(f"{root} is a file; choose an empty folder")
+    try:
+        there = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError:
+        raise ValueError(f"{path} is broken; remove the folder to have the world made again") from None
     if {key: there.get(key) for key in stamp} != stamp:
         raise ValueError(f"{root} holds other data{f' ({there})' if there else ''}; choose an empty folder")
     return there["finished"]
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors("stopped; the same command goes on from here"):
         tyro.cli(make_toy_datasets)
-    except ValueError as error:
-        sys.exit(f"error: {error}")

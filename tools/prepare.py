@@ -32,13 +32,13 @@ def main(arguments: Sequence[str]) -> None:
         named = "all" not in args.sources and bool(args.sources)
         check_roots(args.root)
         done = [prepare_split(task, split, args, named) for task in tasks for split in args.splits]
-        sys.exit(not all(done))
+        sys.exit(False in done or True not in done)
 
 
-def prepare_split(task: Task, split: str, args: argparse.Namespace, named: bool) -> bool:
+def prepare_split(task: Task, split: str, args: argparse.Namespace, named: bool) -> bool | None:
     """Prepare one pair list and say what was done; whether that is all right.
 
-    What has not been downloaded at all is only wrong where the source was `named`.
+    What has not been downloaded at all is only wrong where the source was `named`; else None.
     """
     name, list_path = f"{task.name} {split}", task.lists[split]
     try:
@@ -46,7 +46,7 @@ def prepare_split(task: Task, split: str, args: argparse.Namespace, named: bool)
         counts = prepare(task, args.root, out, split, args.num_workers, args.offline, args.skip_broken)
         if counts is None:
             print(f"{name}: not downloaded: nothing of it is under {places(args.root)} (docs/DATA.md)", flush=True)
-            return not named
+            return False if named else None
     except ValueError as error:
         print(f"{name}: {error}", flush=True)
         return False
@@ -57,6 +57,13 @@ def prepare_split(task: Task, split: str, args: argparse.Namespace, named: bool)
         cure = "left out of the list" if args.skip_broken else "mend them, or leave them out with --skip_broken"
         print(f"{name}: {counts.broken} broken, see above; {cure}", flush=True)
     return not counts.broken or args.skip_broken
+
+
+def positive(text: str) -> int:
+    """A number of 1 or more."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} must be 1 or more")
+    return number
 
 
 def check_roots(roots: Roots) -> None:
@@ -89,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     add("--root", nargs="+", type=Path, required=True, help="data roots with the downloads, searched in order")
     add("--out", type=Path, help="root to write to; default: the first of --root")
     add("--splits", nargs="+", choices=("train", "val"), default=("train", "val"))
-    add("--num_workers", type=int, help="processes; default: one a core")
+    add("--num_workers", type=positive, help="processes; default: one a core")
     add(
         "--offline", action="store_true", help="paint all to files, as the original, what else is painted while loading"
     )

@@ -5,7 +5,6 @@
 Expected: pairs_coco_pose.png, with the image above its painted target in every cell.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +17,7 @@ from tyro.conf import Positional
 from data.pairs import Pair, read_pair, read_pairs
 from data.tasks import SOURCES, task_of
 from data.transforms import AugmentConfig, augment_pair, resize_pair
+from util.parallel import one_line_errors
 from util.visualize import save_png
 
 GAP = 4
@@ -45,17 +45,15 @@ def main(
         seed: of all that is random
         out: the picture; pairs_SOURCE.png in this folder if not given
     """
-    if source not in SOURCES:
-        sys.exit(f"error: unknown source {source}; it must be one of {', '.join(SOURCES)}")
-    rng = np.random.default_rng(seed)
-    try:
-        pairs = read_pairs(root, SOURCES[source].lists[split])
+    with one_line_errors():
+        if source not in SOURCES:
+            raise ValueError(f"unknown source {source}; it must be one of {', '.join(SOURCES)}")
+        if min(rows, side) < 1 or draws < 0:
+            raise ValueError(f"rows {rows} and side {side} must be 1 or more, draws {draws} 0 or more")
+        rng, pairs = np.random.default_rng(seed), read_pairs(root, SOURCES[source].lists[split])
         chosen = [pairs[i] for i in rng.choice(len(pairs), min(rows, len(pairs)), replace=False)]
         sheet = grid([[cell(root, pair, side, rng if draw else None) for draw in range(draws + 1)] for pair in chosen])
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    out = out or Path(f"pairs_{source}.png")
-    save_png(out, sheet)
+        save_png(out := out or Path(f"pairs_{source}.png"), sheet)
     print(f"{out}: {len(chosen)} of {len(pairs)} pairs; the first column is plain, the others as training draws them")
 
 

@@ -14,6 +14,8 @@ def keyed(tasks: Iterable[Task], attribute: str) -> dict[str, Task]:
     """The tasks by this attribute; ValueError if two that are not the same have it in common."""
     found: dict[str, Task] = {}
     for task in tasks:
+        if missing := [name for name in (attribute, "lists") if not hasattr(task, name)]:
+            raise ValueError(f"{type(task).__module__}: {type(task).__name__} has no {missing[0]}; give it one")
         key = getattr(task, attribute)
         if found.setdefault(key, task) is not task:
             kinds = f"{type(found[key]).__name__} and {type(task).__name__}"

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.sources import EIGHT_SOURCES
 from data.tasks import SOURCES
 
 SIZE = (24, 32)
@@ -95,8 +96,8 @@ def decoded(name: str, image: np.ndarray) -> Any:
     return SOURCES[name].decode(painted, image.shape[:2])
 
 
-def test_every_task_is_here():
-    assert set(LABELS) == set(SOURCES)
+def test_the_tasks_of_the_paper_are_here():
+    assert EIGHT_SOURCES.keys() <= LABELS.keys() <= SOURCES.keys()
 
 
 @pytest.mark.parametrize("name", LABELS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.tasks import TASKS, keyed, task_of
+from data.tasks import TASKS, Task, keyed, task_of
 from data.tasks.depth import Depth
 
 POLICIES = {  # type -> target resize, augment, canvas crop
@@ -116,6 +116,16 @@ def test_two_tasks_of_one_name_are_refused():
     with pytest.raises(ValueError, match="two tasks, Depth and Copied, have the name 'nyuv2_depth'; give each its own"):
         keyed([*TASKS.values(), Copied()], "name")
     assert keyed([*TASKS.values()] * 2, "type") == TASKS
+
+
+def test_a_task_without_lists_is_named():
+    class Listless(Task):
+        """Begun."""
+
+        name = type = "new"
+
+    with pytest.raises(ValueError, match="Listless has no lists; give it one"):
+        keyed([Listless()], "name")
 
 
 # Depth

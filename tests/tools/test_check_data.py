@@ -184,7 +184,7 @@ def test_a_prepared_root_needs_no_downloads_but_says_so(root, capsys):
     (root / "ade20k/annotations/training").rmdir()
     code, lines = run(capsys, root, "--sources", "ade20k_semantic", "--splits", "train")
     assert code == 1  # half a download
-    assert "4 pairs listed, downloads not there, 4 read, 1 faults" in lines[0]
+    assert "4 pairs listed, downloads not whole, 4 read, 1 faults" in lines[0]
     for pair in json.loads((root / LIST).read_text()):
         assert (root / pair["image_path"]).is_file()
 

@@ -143,10 +143,17 @@ def test_it_may_be_stopped_at_any_time(tmp_path, monkeypatch, capsys, how):
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_the_number_of_workers_is_checked(tmp_path, capsys, number):
+    with pytest.raises(SystemExit):
+        main(["all", "--root", str(tmp_path), "--num_workers", number])
+    assert f"{number} must be 1 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("root", [".", "a", "data"])
 def test_a_root_by_any_name_may_be_empty(tmp_path, monkeypatch, capsys, root):
     monkeypatch.chdir(tmp_path)
     (tmp_path / root).mkdir(exist_ok=True)
     code, lines = run(capsys, "all", "--root", root)
-    assert code == 0
+    assert code == 1  # nothing was prepared
     assert all("not downloaded: nothing of it is under" in line for line in lines)

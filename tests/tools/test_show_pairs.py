@@ -32,3 +32,5 @@ def test_errors(tmp_path):
         main("lol")
     with pytest.raises(SystemExit, match=r"nyuv2_sync_image_depth.json is not under .*prepare the data"):
         main("nyuv2_depth", (tmp_path,))
+    with pytest.raises(SystemExit, match="rows 0 and side 224 must be 1 or more"):
+        main("nyuv2_depth", (tmp_path,), rows=0)
