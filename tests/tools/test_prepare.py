@@ -146,7 +146,7 @@ def test_it_may_be_stopped_at_any_time(tmp_path, monkeypatch, capsys, how):
 @pytest.mark.parametrize("number", ["0", "-1"])
 def test_the_number_of_workers_is_checked(tmp_path, capsys, number):
     with pytest.raises(SystemExit):
-        main(["all", "--root", str(tmp_path), "--num_workers", number])
+        prepare.main(["all", "--root", str(tmp_path), "--num_workers", number])
     assert f"{number} must be 1 or more" in capsys.readouterr().err
 
 
