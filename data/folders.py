@@ -28,14 +28,9 @@ def paired(roots: Roots, folders: Paths, keys: tuple[Key, Key] = (stem, stem)) -
     alone = [*(images[key] for key in images.keys() - targets), *(targets[key] for key in targets.keys() - images)]
     if alone:
         more = f" ({len(alone)} such files)" if len(alone) > 1 else ""
-        raise ValueError(f"{min(alone)} has no partner{where(min(alone), folders)}{more}; copy it again")
+        missed_in = folders[min(alone).startswith(f"{folders[0]}/")]
+        raise ValueError(f"{min(alone)} has no partner in {missed_in}{more}; copy it again")
     return [(images[key], targets[key]) for key in images]
-
-
-def where(path: str, folders: Paths) -> str:
-    """In which folder the partner of a path is missed."""
-    other = [folder for folder in folders if not path.startswith(f"{folder}/")] or [folders[0]]
-    return f" in {other[0]}"
 
 
 def is_foreign(roots: Roots, folders: Paths, made: Collection[str], keys: tuple[Key, Key] = (stem, stem)) -> bool:
