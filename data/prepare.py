@@ -15,6 +15,7 @@ from PIL import Image
 
 from data.roots import Absent, Roots, listing, places
 from data.tasks import Entry, Job, Task
+from util.files import write
 from util.parallel import run_all, say, stopping
 
 NOWHERE = Path(os.devnull, "nowhere")  # a data root that holds nothing
@@ -173,20 +174,6 @@ def write_list(path: Path, task: Task, entries: Iterable[Entry]) -> None:
             f"{path} would list no pair: nothing in the downloads shows any; docs/DATA.md says what is due"
         )
     write(path, "".join(("[", ",\n ".join(lines), "]\n")).encode())
-
-
-def write(path: Path, content: bytes) -> bool:
-    """Write a file, whole or not at all; False if it was there with these bytes."""
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return True
 
 
 def _unmade(jobs: Iterable[Job], there: Files) -> Iterable[Unmade]:

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from data import prepare as module
-from data.prepare import Counts, encode, make_files, prepare, write
+from data.prepare import Counts, encode, make_files, prepare
 from data.roots import Roots
 from data.tasks import SOURCES, Entry, Job, Task
+from util.files import write
 
 ADE = SOURCES["ade20k_semantic"]
 LIST = ADE.lists["train"]

@@ -46,12 +46,13 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "
 
 def launch(config: RunConfig, processes: int) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    subprocess.run(
+    ran = subprocess.run(
         [*command, str(REPOSITORY / "tools/train.py"), str(config_file(config))],
-        check=True,
         env=ENVIRONMENT,
         capture_output=True,
+        text=True,
     )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_it_learns_and_leaves_a_whole_record(config):

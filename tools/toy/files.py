@@ -2,23 +2,16 @@
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, and the folders it lies in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+from util.files import write
 
 
 def write_json(path: Path, content: object) -> None:
-    write_bytes(path, json.dumps(content).encode())
+    write(path, json.dumps(content).encode())
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
@@ -28,4 +21,4 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
     else:
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
-    write_bytes(path, buffer.getvalue())
+    write(path, buffer.getvalue())

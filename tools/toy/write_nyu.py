@@ -8,9 +8,10 @@ import numpy as np
 from scipy.io import savemat
 from scipy.ndimage import gaussian_filter, laplace
 
-from tools.toy.files import write_bytes, write_image
+from tools.toy.files import write_image
 from tools.toy.render import Rendering
 from tools.toy.world import World, renderings
+from util.files import write
 
 FARTHEST_M = 10.0
 ROOMS = ("study_room_0005b", "kitchen_0003", "bedroom_0012", "office_0007a")  # the first holds the benchmark's prompt
@@ -30,8 +31,8 @@ def write_nyu(root: Path, world: World) -> None:
         frame = FIRST_FRAME + number
         write_image(folder / f"sync/{room}/rgb_{frame:05}.jpg", image)
         write_image(folder / f"sync/{room}/sync_depth_{frame:05}.png", np.round(depth * 1000).astype(np.uint16))
-    write_bytes(folder / "nyu_depth_v2_labeled.mat", _labeled(train[: len(test)] + test))
-    write_bytes(folder / "splits.mat", _splits(len(test), len(test)))
+    write(folder / "nyu_depth_v2_labeled.mat", _labeled(train[: len(test)] + test))
+    write(folder / "splits.mat", _splits(len(test), len(test)))
 
 
 def mat_bytes(arrays: dict[str, np.ndarray]) -> bytes:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tools.toy.files import write_bytes, write_image
+from tools.toy.files import write_image
 from tools.toy.photographs import add_noise, add_rain, as_bytes, darken, recoloured, view
 from tools.toy.world import World
 from tools.toy.write_nyu import mat_bytes
+from util.files import write
 
 SIDD_SIDE, BLOCK = 512, 256  # pixels, whatever the size of the world: patches of 256 are cut from them
 BLOCKS = 4  # a validation picture of SIDD; the real one has 32
@@ -64,4 +65,4 @@ def _write_sidd(folder: Path, world: World) -> None:
     pairs = [_pair(world, ("sidd", "val"), number, add_noise, BLOCK) for number in range(pictures * BLOCKS)]
     for side, stem in enumerate(("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb")):
         array = np.stack([pair[side] for pair in pairs]).reshape(pictures, BLOCKS, BLOCK, BLOCK, 3)
-        write_bytes(folder / f"val/{stem}.mat", mat_bytes({stem: array}))
+        write(folder / f"val/{stem}.mat", mat_bytes({stem: array}))
