@@ -3,7 +3,9 @@
 The only place where prompts and queries meet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -11,51 +13,88 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.prompt import half_mask, query_half, stitch
 from data.transforms import Size, resize
+from engine.precision import Precision
 from util.image import denormalize, normalize
 
-Model = Callable[[Tensor, Tensor, Tensor], Tensor]
+Prompt = tuple[Image.Image, Image.Image]
+"""an image and its painted label, RGB of any size"""
+
+Model = Callable[..., Tensor]
 """(images, targets (N, 3, 2H, W) normalised, mask (N, h, w)) -> painted canvases (N, 3, 2H, W), normalised"""
 
 
 class Predictor:
-    """Paints queries as one prompt pair shows.
+    """Paints queries as one or more prompt pairs show: called with images, or in two steps, prepare and paint.
 
-    `size` (H, W) is that of half a canvas, `patch_size` that of the model's tokens; query_interp: queries are
-    resized by Pillow's antialiased bicubic, or, as the original did for SIDD's blocks, by OpenCV's bilinear.
+    `prepare` turns a query of any size into half a canvas, (3, H, W) normalised. It is a function that pickles
+    without the network, so that a loader's processes can do this work; `paint` takes them stacked.
     """
 
     def __init__(
         self,
         model: Model,
-        prompt: tuple[Image.Image, Image.Image],
+        prompts: Sequence[Prompt],
         size: Size = (448, 448),
         patch_size: int = 16,
         query_interp: Literal["bicubic", "bilinear"] = "bicubic",
         device: torch.device | str = "cpu",
+        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+        query_only: bool = False,
     ) -> None:
-        """`prompt`: an image and its painted label, RGB of any size."""
+        """`size` (H, W) is that of half a canvas; `patch_size` and `device` are the model's.
+
+        prompts: several make a feature ensemble (SegGPT), by the model's argument `num_prompts`.
+        query_interp: queries are resized by Pillow's antialiased bicubic, or, as the original did for SIDD's
+        blocks, by OpenCV's bilinear. query_only: the model is a Painter, or has its argument of this name, and
+        leaves out what only prompts need: the same result sooner. Other models return whole canvases.
+        """
         if any(side % patch_size for side in size):
             raise ValueError(f"size {size} must be a multiple of the patches' {patch_size}")
-        self.model, self.size, self.query_interp, self.device = model, size, query_interp, device
+        if not prompts:
+            raise ValueError("no prompt is given; give at least one pair of an image and its painted label")
+        self.model, self.size, self.device, self.num_prompts = model, size, torch.device(device), len(prompts)
+        self.precision, self.query_only = Precision(precision, self.device.type), query_only
+        self.prepare: Callable[[Image.Image], Tensor] = partial(half, size=size, interp=query_interp)
         self.mask = half_mask((2 * size[0] // patch_size, size[1] // patch_size)).to(device)
-        self.prompt_image, self.prompt_target = (half(image, size) for image in prompt)
+        images, labels = (torch.stack([half(x, size) for x in side]).to(device) for side in zip(*prompts, strict=True))
+        self.prompt_images, self.prompt_targets = images, stitch(labels, labels)
 
-    @torch.inference_mode()
     def __call__(self, queries: Sequence[Image.Image]) -> Tensor:
         """One or more images of any size -> (N, 3, H, W), float64, 0..1 but not clipped: what `decode` takes."""
-        images, targets = self.canvases(queries)
-        painted = self.model(images, targets, self.mask.expand(len(queries), -1, -1))
-        return denormalize(query_half(painted).double())
+        if not queries:
+            raise ValueError("no query is given; give at least one image")
+        return self.paint(torch.stack([self.prepare(query) for query in queries]))
 
-    def canvases(self, queries: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
-        """Stitched images and targets (N, 3, 2H, W), normalised; below the prompt's target lies the same again."""
-        images = torch.stack([stitch(self.prompt_image, half(q, self.size, self.query_interp)) for q in queries])
-        targets = stitch(self.prompt_target, self.prompt_target).expand_as(images)
-        return images.to(self.device), targets.to(self.device)
+    @torch.inference_mode()
+    def paint(self, halves: Tensor) -> Tensor:
+        """Prepared queries (N, 3, H, W) -> their painted halves, as from calling the predictor.
+
+        Of an ensemble: the half below the first prompt. Below the others it is the same but for its first row of
+        pixels, where the head's convolution sees the prompt above. A module that is training is put into
+        evaluation mode meanwhile.
+        """
+        images, targets = self.canvases(halves)
+        options: dict[str, Any] = {"num_prompts": self.num_prompts} if self.num_prompts > 1 else {}
+        if self.query_only:
+            options["query_only"] = True
+        with _evaluating(self.model), self.precision.autocast():
+            painted = self.model(images, targets, self.mask.expand(len(images), -1, -1), **options)
+        painted = painted if self.query_only else query_half(painted)
+        return denormalize(painted[:: self.num_prompts].float().double())
+
+    def canvases(self, halves: Tensor) -> tuple[Tensor, Tensor]:
+        """Stitched images and targets (N * prompts, 3, 2H, W), normalised, each query below all prompts in turn.
+
+        Below the prompt's target lies the same again, which the mask hides.
+        """
+        assert halves.shape[1:] == (3, *self.size)
+        queries = halves.to(self.device).repeat_interleave(self.num_prompts, dim=0)
+        images, targets = (x.repeat(len(halves), 1, 1, 1) for x in (self.prompt_images, self.prompt_targets))
+        return stitch(images, queries), targets
 
 
 def half(image: Image.Image, size: Size, interp: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
@@ -67,3 +106,16 @@ def half(image: Image.Image, size: Size, interp: Literal["bicubic", "bilinear"] 
     else:
         values = cv2.resize(np.asarray(image, np.float32) / 255, size[::-1], interpolation=cv2.INTER_LINEAR)
     return normalize(torch.from_numpy(values).double().permute(2, 0, 1)).float()
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """A module that is training is in evaluation mode inside, and training again after."""
+    if not (isinstance(model, nn.Module) and model.training):
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()

@@ -14,10 +14,13 @@ Backend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, row_table: Tensor, col_table: Tensor, backend: str) -> Tensor:
-    """softmax(q k^T / sqrt(d) + bias) v for q, k, v (B, n, L, d), tables (h, h, d) and (w, w, d)."""
+    """softmax(q k^T / sqrt(d) + bias) v for q, k, v (B, n, L, d), tables [query, key] (h, h, d) and (w, w, d).
+
+    Queries may be fewer: r rows of the grid, q (B, n, r * w, d), with the row table's (r, h, d).
+    """
     grid = (len(row_table), len(col_table))
-    by_row = torch.einsum("bnhwd,hkd->bnhwk", q.unflatten(2, grid), row_table).flatten(2, 3)  # (B, n, L, h)
-    by_col = torch.einsum("bnhwd,wkd->bnhwk", q.unflatten(2, grid), col_table).flatten(2, 3)  # (B, n, L, w)
+    by_row = torch.einsum("bnhwd,hkd->bnhwk", q.unflatten(2, grid), row_table).flatten(2, 3)  # (B, n, r * w, h)
+    by_col = torch.einsum("bnhwd,wkd->bnhwk", q.unflatten(2, grid), col_table).flatten(2, 3)  # (B, n, r * w, w)
     return BACKENDS[backend](q, k, v, by_row, by_col)
 
 
@@ -33,7 +36,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> Ten
 
 
 def _dense(by_row: Tensor, by_col: Tensor) -> Tensor:
-    """The bias of every query to every key, (B, n, L, L)."""
+    """The bias of every query to every key, (B, n, r * w, L)."""
     return (by_row[..., :, None] + by_col[..., None, :]).flatten(-2)
 
 

@@ -99,16 +99,26 @@ class Painter(nn.Module):
         self._init_weights()
 
     def forward(
-        self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor = 0, num_prompts: int = 1
+        self,
+        images: Tensor,
+        targets: Tensor,
+        mask: Tensor,
+        token_type: int | Tensor = 0,
+        num_prompts: int = 1,
+        query_only: bool = False,
     ) -> Tensor:
         """Paint the hidden part of the target canvas; returns all of it, (N, 3, H, W), normalised.
 
         images, targets: (N, 3, H, W), ImageNet-normalised. mask: (N, h, w) token grid, non-zero = hidden.
         token_type: 0 semantic, 1 instance, or (N,) of them; for models with type tokens. num_prompts > 1: the
         feature ensemble (SegGPT); each run of num_prompts samples shows one query below different prompts.
+        query_only: the bottom half alone, (N, 3, H / 2, W); equal, and what only the top half needs is not computed.
         """
-        features = self._encode(*self._embed(images, targets, mask, token_type), num_prompts)
-        return self.decoder_pred(_pixels(self.decoder_embed(features), self.config.patch_size))
+        half, patch = images.shape[2] // 2, self.config.patch_size
+        top = (half - 1) // patch if query_only else 0  # the head's convolution sees one pixel above the half
+        features = self._encode(*self._embed(images, targets, mask, token_type), num_prompts, top)
+        painted = self.decoder_pred(_pixels(self.decoder_embed(features), patch))
+        return painted[:, :, half - top * patch :] if query_only else painted
 
     def _embed(self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (N, h, w, C) of both canvases; hidden target tokens are replaced before position is added."""
@@ -119,25 +129,26 @@ class Painter(nn.Module):
             pos = pos + torch.cat((self.type_token_cls, self.type_token_ins))[token_type]
         return x + self.segment_token_x + pos, y + self.segment_token_y + pos
 
-    def _encode(self, x: Tensor, y: Tensor, num_prompts: int) -> Tensor:
-        """Features (N, h, w, 4C): the normalised tokens after each quarter of the blocks."""
+    def _encode(self, x: Tensor, y: Tensor, num_prompts: int, top: int) -> Tensor:
+        """Features (N, h - top, w, 4C): the normalised tokens, from row `top` on, after each quarter of the blocks."""
         merge_after, quarter = self.config.merge_after, self.config.depth // 4
-        w = x.shape[2]
+        rows, w = x.shape[1] - top, x.shape[2]
         x = torch.cat((x, y), dim=2 if merge_after is None else 0)  # side by side, or (2N, h, w, C)
         features = []
         for i, block in enumerate(self.blocks):
-            x = self._run(block, x, num_prompts)
+            x = self._run(block, x, num_prompts, top if i + 1 == self.config.depth else 0)
             if i == merge_after:
                 x = _average_canvases(x)
             if (i + 1) % quarter == 0:
                 both = merge_after is not None and i < merge_after
-                features.append(self.norm(_average_canvases(x) if both else x[:, :, -w:]))
+                kept = x[:, -rows:]
+                features.append(self.norm(_average_canvases(kept) if both else kept[:, :, -w:]))
         return torch.cat(features, dim=-1)
 
-    def _run(self, block: nn.Module, x: Tensor, num_prompts: int) -> Tensor:
+    def _run(self, block: nn.Module, x: Tensor, num_prompts: int, top: int) -> Tensor:
         if self.config.checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, x, num_prompts, use_reentrant=False)
-        return block(x, num_prompts)
+            return checkpoint(block, x, num_prompts, top, use_reentrant=False)
+        return block(x, num_prompts, top)
 
     def _init_weights(self) -> None:
         for module in self.modules():

@@ -34,13 +34,14 @@ class Attention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid[0] - 1, dim // num_heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid[1] - 1, dim // num_heads))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, top: int = 0) -> Tensor:
+        """(B, h, w, C) -> what the rows from `top` on gather from all tokens, (B, h - top, w, C)."""
         h, w = x.shape[1:3]
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, h, w, 3, n, d)
         q, k, v = qkv.flatten(1, 2).permute(2, 0, 3, 1, 4)  # three of (B, n, L, d)
-        tables = relative_table(self.rel_pos_h, h).to(q.dtype), relative_table(self.rel_pos_w, w).to(q.dtype)
-        out = attend(q, k, v, *tables, backend=self.backend)
-        return self.proj(out.transpose(1, 2).flatten(2).unflatten(1, (h, w)))
+        tables = relative_table(self.rel_pos_h, h)[top:].to(q.dtype), relative_table(self.rel_pos_w, w).to(q.dtype)
+        out = attend(q[:, :, top * w :], k, v, *tables, backend=self.backend)
+        return self.proj(out.transpose(1, 2).flatten(2).unflatten(1, (h - top, w)))
 
 
 class Mlp(nn.Module):
@@ -68,11 +69,14 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
-    def forward(self, x: Tensor, num_prompts: int = 1) -> Tensor:
-        """(B, h, w, C) -> the same; with several prompts a query, their queries are averaged (SegGPT)."""
-        y = self.norm1(x)
-        y = attend_in_windows(self.attn, y, self.window) if self.window else self.attn(y)
-        x = x + self._drop(share_query(y, num_prompts) if num_prompts > 1 else y)
+    def forward(self, x: Tensor, num_prompts: int = 1, top: int = 0) -> Tensor:
+        """(B, h, w, C) -> its rows from `top` on; with several prompts a query, their queries are averaged (SegGPT)."""
+        y, x = self.norm1(x), x[:, top:]
+        start = 0 if num_prompts > 1 else top  # sharing takes the whole grid, and so do windows
+        y = attend_in_windows(self.attn, y, self.window) if self.window else self.attn(y, start)
+        if num_prompts > 1:
+            y = share_query(y, num_prompts)
+        x = x + self._drop(y[:, -x.shape[1] :])
         return x + self._drop(self.mlp(self.norm2(x)))
 
     def _drop(self, residual: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     A pickle holds {"model": state_dict}, with or without the rest of a training checkpoint beside it, or a
     bare state_dict. Raises as `read_checkpoint`.
     """
-    return _named_tensors(read_checkpoint(path), Path(path))
+    return named_tensors(read_checkpoint(path), Path(path))
 
 
 def read_checkpoint(path: str | Path) -> object:
@@ -135,7 +135,8 @@ def _reason(error: Exception) -> str:
     return textwrap.shorten(repr(error), 120)
 
 
-def _named_tensors(content: object, path: Path) -> dict[str, Tensor]:
+def named_tensors(content: object, path: Path) -> dict[str, Tensor]:
+    """The tensors among what a weights file holds; ValueError if there are none, or others beside them."""
     state = content.get("model", content) if isinstance(content, Mapping) else None
     cure = 'save it again as {"model": state_dict} or as a bare state_dict'
     if not isinstance(state, Mapping) or not state:

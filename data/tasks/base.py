@@ -114,6 +114,7 @@ def to_pixels(painted: Tensor, size: Size, interp: Literal["bilinear", "nearest"
 
 
 def resize_painted(painted: Tensor, size: Size, interp: Literal["bilinear", "bicubic", "nearest"]) -> Tensor:
-    """(C, h, w) at `size`, without antialias."""
+    """(C, h, w) at `size`, without antialias; to the last bit the same for any number of threads."""
     align = {} if interp == "nearest" else {"align_corners": False}
-    return F.interpolate(painted[None], size=size, mode=interp, **align)[0]
+    one_by_one = painted[:, None]  # several channels take another path, of other rounding, where there is one thread
+    return F.interpolate(one_by_one, size=size, mode=interp, **align)[:, 0]

@@ -5,7 +5,7 @@ centre of mass, green and blue are the cell's row and column in it. Stuff and cr
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -126,7 +126,7 @@ class Instance(Task):
         entries = [
             Entry(photo.image_path, photo.png_path, {"segments": things})
             for photo in read_panoptic(roots, split)
-            if (things := [segment["id"] for segment in photo.segments if _is_instance(segment)])
+            if (things := [segment["id"] for segment in photo.segments if is_instance(segment)])
         ]
         return [_copies(roots, entry, split) if offline else Job((entry,)) for entry in entries]
 
@@ -167,7 +167,8 @@ def _centers(index: NDArray[np.uint16], num: int) -> NDArray[np.float64]:
     return rows @ counts / counts.sum(axis=0).clip(1)
 
 
-def _is_instance(segment: dict[str, int]) -> bool:
+def is_instance(segment: Mapping[str, Any]) -> bool:
+    """Whether a panoptic segment is painted: it is a thing, and no crowd."""
     return segment["category_id"] in THINGS and not segment["iscrowd"]
 
 

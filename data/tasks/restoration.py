@@ -27,7 +27,7 @@ from data.tasks.base import Entry, Job, Size, Task, resize_painted
 Pictures = Callable[[], Iterator[tuple[Picture, Picture]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restoration(Task):
     """Degraded and clean photographs. Targets are resized by nearest, as the released model was trained."""
 

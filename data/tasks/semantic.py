@@ -22,7 +22,7 @@ from util.image import check_same_size, read_bytes
 IGNORE = 255  # the class of a pixel without a label
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Semantic(Task):
     """Class maps (H, W), bytes: 0 .. num - 1, or IGNORE."""
 
@@ -127,14 +127,19 @@ def _coco_job(roots: Roots, image: str, png: str, segments: list[dict[str, int]]
     return Job([Entry(image, target)], partial(paint_coco, find(roots, image), find(roots, png), segments, target))
 
 
-def paint_ade(photo: Path, file: Path, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """An annotation of ADE20K as its target; ValueError names the file and what is wrong with it."""
+def read_ade(file: Path) -> NDArray[np.uint8]:
+    """The classes (H, W) of an annotation; ValueError names the file and what is wrong with it."""
     annotation = read_bytes(file, "L", "P")
-    check_same_size(photo, file, annotation.shape)
     try:
-        classes = ade_classes(annotation)
+        return ade_classes(annotation)
     except ValueError as error:
         raise ValueError(f"{file}: {error}; use the SceneParsing release") from None
+
+
+def paint_ade(photo: Path, file: Path, target_path: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """An annotation of ADE20K as its target."""
+    classes = read_ade(file)
+    check_same_size(photo, file, classes.shape)
     yield target_path, ADE20K_SEMANTIC.encode(classes)
 
 

@@ -1,12 +1,15 @@
 """The predictor: the prompt above, the query below, its target hidden; what comes back is the query's half."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from engine.infer import Predictor, half
-from util.image import denormalize
+from models import create_model
+from util.image import denormalize, normalize
 
 
 def picture(seed: int, size: tuple[int, int]) -> Image.Image:
@@ -14,6 +17,20 @@ def picture(seed: int, size: tuple[int, int]) -> Image.Image:
 
 
 PROMPT = (picture(0, (40, 50)), picture(1, (40, 50)))
+PROMPTS = [PROMPT, (picture(5, (30, 30)), picture(6, (30, 30))), (picture(7, (64, 20)), picture(8, (64, 20)))]
+QUERIES = [picture(i, (30 + i, 40)) for i in (11, 12, 13)]
+SIZE = (32, 48)
+
+
+@pytest.fixture(scope="module")
+def painter():
+    torch.manual_seed(0)
+    changes = {"img_size": (64, 48), "embed_dim": 24, "depth": 4, "num_heads": 2, "decoder_embed_dim": 4}
+    model = create_model("painter_vit_tiny", **changes, drop_path_rate=0.5)
+    with torch.no_grad():
+        for parameter in model.parameters():  # far from the start, where all paint alike
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model.eval()
 
 
 class Spy:
@@ -27,7 +44,7 @@ class Spy:
 def test_queries_come_back_at_the_canvas_size():
     spy = Spy()
     queries = [picture(2, (64, 32)), picture(3, (20, 90))]
-    painted = Predictor(spy, PROMPT, size=(32, 48), patch_size=16)(queries)
+    painted = Predictor(spy, [PROMPT], size=(32, 48), patch_size=16)(queries)
     assert painted.shape == (2, 3, 32, 48)
     assert painted.dtype == torch.float64
     for one, query in zip(painted, queries, strict=True):
@@ -37,7 +54,7 @@ def test_queries_come_back_at_the_canvas_size():
 
 def test_the_prompt_lies_above_and_its_target_twice():
     spy = Spy()
-    Predictor(spy, PROMPT, size=(32, 48))([picture(2, (9, 9))] * 2)
+    Predictor(spy, [PROMPT], size=(32, 48))([picture(2, (9, 9))] * 2)
     image, target = (half(x, (32, 48)) for x in PROMPT)
     for i in range(2):
         assert torch.equal(spy.images[i, :, :32], image)
@@ -48,13 +65,13 @@ def test_the_prompt_lies_above_and_its_target_twice():
 
 
 def test_gray_and_transparent_queries_are_pictures_too():
-    predict = Predictor(Spy(), PROMPT, size=(32, 48))
+    predict = Predictor(Spy(), [PROMPT], size=(32, 48))
     assert predict([picture(2, (9, 9)).convert(mode) for mode in ("L", "RGBA", "P")]).shape == (3, 3, 32, 48)
 
 
 def test_a_size_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match=r"size \(40, 48\) must be a multiple of the patches' 16"):
-        Predictor(Spy(), PROMPT, size=(40, 48))
+        Predictor(Spy(), [PROMPT], size=(40, 48))
 
 
 def test_bilinear_queries_are_not_antialiased():
@@ -65,3 +82,93 @@ def test_bilinear_queries_are_not_antialiased():
     ours = denormalize(half(query, (16, 16), "bilinear").double()) * 255
     torch.testing.assert_close(ours, plain, atol=1e-3, rtol=0)
     assert (denormalize(half(query, (16, 16)).double()) * 255 - plain).abs().max() > 20
+
+
+def stitched(prompt, query):
+    """One canvas of images and one of targets, by hand."""
+    image, target = (half(x, SIZE) for x in prompt)
+    return torch.cat((image, half(query, SIZE)), dim=1), torch.cat((target, target), dim=1)
+
+
+@pytest.mark.parametrize("query_only", [False, True])
+@pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=len)
+def test_painting_is_calling_the_model_by_hand(painter, prompts, query_only):
+    painted = Predictor(painter, prompts, SIZE, query_only=query_only)(QUERIES)
+    mask = torch.tensor([[0] * 3, [0] * 3, [1] * 3, [1] * 3]).expand(len(prompts), -1, -1)
+    for found, query in zip(painted, QUERIES, strict=True):
+        images, targets = (torch.stack(x) for x in zip(*(stitched(p, query) for p in prompts), strict=True))
+        with torch.no_grad():
+            below = painter(images, targets, mask, num_prompts=len(prompts))[:, :, 32:]
+        torch.testing.assert_close(found, denormalize(below[0].double()), rtol=0, atol=1e-6)
+        torch.testing.assert_close(below[:, :, 1:], below[:1, :, 1:].expand_as(below[:, :, 1:]), rtol=0, atol=1e-5)
+
+
+def test_each_query_lies_below_every_prompt():
+    predictor = Predictor(Spy(), PROMPTS, SIZE)
+    images, targets = predictor.canvases(torch.stack([predictor.prepare(query) for query in QUERIES]))
+    expected = [stitched(prompt, query) for query in QUERIES for prompt in PROMPTS]
+    assert torch.equal(images, torch.stack([image for image, _ in expected]))
+    assert torch.equal(targets, torch.stack([target for _, target in expected]))
+
+
+def test_prompts_matter(painter):
+    one, other, both = (Predictor(painter, p, SIZE)(QUERIES) for p in (PROMPTS[:1], PROMPTS[1:2], PROMPTS[:2]))
+    assert (one - other).abs().max() > 1e-3
+    assert (one - both).abs().max() > 1e-3
+
+
+def test_a_batch_is_painted_as_its_queries_alone(painter):
+    for prompts in (PROMPTS[:1], PROMPTS):
+        predict = Predictor(painter, prompts, SIZE, query_only=True)
+        alone = torch.cat([predict([query]) for query in QUERIES])
+        torch.testing.assert_close(predict(QUERIES), alone, rtol=0, atol=1e-6)
+
+
+def test_queries_are_prepared_without_the_network():
+    predict = Predictor(lambda images, targets, mask: images, [PROMPT], SIZE, query_interp="bilinear")
+    prepare = pickle.loads(pickle.dumps(predict.prepare))
+    assert torch.equal(prepare(QUERIES[0]), half(QUERIES[0], SIZE, "bilinear"))
+    halves = torch.stack([prepare(query) for query in QUERIES])
+    assert torch.equal(predict.paint(halves), predict(QUERIES))
+
+
+def test_half_precision_paints_nearly_the_same(painter):
+    full, bf16 = (Predictor(painter, [PROMPT], SIZE, precision=p, query_only=True)(QUERIES) for p in ("fp32", "bf16"))
+    assert bf16.dtype == torch.float64
+    assert 0 < (bf16 - full).abs().mean() < 0.02 * full.std()
+
+
+def test_a_model_in_training_paints_as_in_evaluation_and_trains_on(painter):
+    expected = Predictor(painter, [PROMPT], SIZE)(QUERIES)
+    painter.train()
+    try:
+        painted = Predictor(painter, [PROMPT], SIZE)(QUERIES)
+        assert all(module.training for module in painter.modules())
+    finally:
+        painter.eval()
+    assert torch.equal(painted, expected)
+    Predictor(painter, [PROMPT], SIZE)(QUERIES)
+    assert not painter.training
+
+
+def test_a_model_in_training_trains_on_after_an_error():
+    class Broken(torch.nn.Module):
+        def forward(self, *_):
+            raise RuntimeError("broken")
+
+    model = Broken()
+    with pytest.raises(RuntimeError, match="broken"):
+        Predictor(model, [PROMPT], SIZE)(QUERIES)
+    assert model.training
+
+
+def test_values_outside_0_to_1_are_kept():
+    painted = Predictor(lambda images, *_: normalize(torch.full_like(images, 1.5)), [PROMPT], SIZE)(QUERIES)
+    torch.testing.assert_close(painted, torch.full((3, 3, *SIZE), 1.5).double(), rtol=0, atol=1e-6)
+
+
+def test_nothing_to_paint_is_refused():
+    with pytest.raises(ValueError, match="no prompt is given; give at least one pair"):
+        Predictor(Spy(), [], SIZE)
+    with pytest.raises(ValueError, match="no query is given; give at least one image"):
+        Predictor(Spy(), [PROMPT], SIZE)([])

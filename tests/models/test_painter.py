@@ -131,6 +131,49 @@ def test_every_option_paints_and_learns(changes):
     assert not missing
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    ("changes", "call", "size"),
+    [
+        ({}, {}, (64, 32)),
+        ({}, {}, (160, 48)),  # a half of five rows
+        ({}, {}, (80, 48)),  # the half begins within a token
+        ({"merge_after": None}, {}, (64, 48)),
+        ({"merge_after": 3}, {}, (64, 32)),
+        ({"merge_after": 0, "depth": 8}, {}, (64, 32)),
+        ({"head": "linear"}, {}, (64, 32)),
+        ({"attention": "explicit"}, {}, (96, 48)),
+        ({"window_size": 3, "window_blocks": (0, 3)}, {}, (128, 64)),
+        ({"window_size": 3, "window_blocks": (3,), "merge_after": None}, {"num_prompts": 2}, (64, 48)),
+        ({"type_tokens": True}, {"token_type": 1}, (64, 32)),
+        ({}, {"num_prompts": 2}, (96, 32)),
+        ({"merge_after": 3}, {"num_prompts": 2}, (64, 32)),
+        ({"patch_size": 8}, {}, (48, 24)),
+    ],
+    ids=str,
+)
+def test_the_query_alone_is_the_bottom_half_of_all(changes, call, size, dtype):
+    model = tiny(**changes).eval().to(dtype)
+    images, targets, _ = (x.to(dtype) for x in canvases(4, *size))
+    mask = torch.ones(4, *(side // model.config.patch_size for side in size))
+    mask[:, : len(mask[0]) // 2] = torch.arange(size[1] // model.config.patch_size) % 2
+    whole = model(images, targets, mask, **call)
+    query = model(images, targets, mask, **call, query_only=True)
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-6 * whole.abs().max().item()
+    torch.testing.assert_close(query, whole[:, :, size[0] // 2 :], rtol=0, atol=tolerance)
+
+
+def test_the_query_alone_leaves_out_what_the_prompt_needs():
+    """Four rows of tokens: three go through the last block's second part and the head, four through all else."""
+    model, rows = tiny().eval(), {}
+    names = [name for name, _ in model.named_modules() if "qkv" in name or "fc1" in name or "decoder_embed" in name]
+    for name in names:
+        hook = lambda _, inputs, __, name=name: rows.update({name: inputs[0].shape[1]})  # noqa: E731
+        model.get_submodule(name).register_forward_hook(hook)
+    model(*canvases(), query_only=True)
+    assert rows == {name: 3 if name in ("blocks.3.mlp.fc1", "decoder_embed") else 4 for name in names}
+
+
 def test_hidden_targets_are_not_seen_and_visible_ones_are():
     for merge_after in (2, None):
         model, (images, targets, mask) = tiny(merge_after=merge_after).eval(), canvases()

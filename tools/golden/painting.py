@@ -127,8 +127,8 @@ def check_input(path: Path) -> Checks:
     stored = load(path)
     side = int(stored["input_size"])
     prompt = (Image.fromarray(stored["prompt_image"]), Image.fromarray(stored["prompt_target"]))
-    predictor = Predictor(_stand_in, prompt, (side, side))
-    images, targets = predictor.canvases([Image.fromarray(stored["query"])])
+    predictor = Predictor(_stand_in, [prompt], (side, side))
+    images, targets = predictor.canvases(predictor.prepare(Image.fromarray(stored["query"]))[None])
     return {
         "x": differing(images[0], stored["x"]),
         "tgt": differing(targets[0], stored["tgt"]),
@@ -168,7 +168,7 @@ def _run_script(
     stored: Stored, image: np.ndarray, target: np.ndarray, query: str, out: str, decode: Callable[..., Any]
 ) -> list[tuple[int, tuple[float, float]]]:
     side = stored["depth_net_tgt_0"].shape[-1]
-    predictor = Predictor(_stand_in, (Image.fromarray(image), Image.fromarray(target)), (side, side))
+    predictor = Predictor(_stand_in, [(Image.fromarray(image), Image.fromarray(target))], (side, side))
     checks = []
     for i in indices(stored, out):
         pixels = stored[f"{query}_query_{i}"]
