@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -204,6 +205,7 @@ def test_a_changed_case_fails(tmp_path, name, key, change, caught):
         stored = dict(file)
     stored[key] = stored[key] + np.array(change, stored[key].dtype)
     np.savez(tmp_path / "case.npz", **stored)
+    shutil.copy(GOLDEN / "07_pose/decode_ap.json", tmp_path / "case.json")
     error, tolerance = CHECKS[f"07_pose/{name}"](tmp_path / "case.npz")[caught]
     assert error > tolerance
 

@@ -45,7 +45,7 @@ def check_decode(path: Path) -> Checks:
         ours = COCO_INSTANCE.instances(image)
         scores = stored[f"thr_scores_{i}"]
         slack = 1e-5 + free["max_abs_diff_of_sorted_scores"]
-        checks |= _compare(ours, stored[f"thr_masks_packed_{i}"], scores, f"_{i}", slack, free["masks_not_shared"])
+        checks |= compare(ours, stored[f"thr_masks_packed_{i}"], scores, f"_{i}", slack, free["masks_not_shared"])
         checks[f"thr_labels_{i}"] = differing(_labels(ours), stored[f"thr_labels_{i}"])
         checks |= _check_nearest(image, {key: stored[f"minmax_{key}_{i}"] for key in MINMAX}, f"_{i}")
     return checks
@@ -74,9 +74,9 @@ def check_thresholds(path: Path) -> Checks:
     checks: Checks = {}
     for thr in indices(stored, "scores"):
         ours = COCO_INSTANCE.instances(image, thr)
-        checks |= _compare(ours, stored[f"masks_packed_{thr}"], stored[f"scores_{thr}"], f"_{thr}", LOW_SLACK, FREE)
+        checks |= compare(ours, stored[f"masks_packed_{thr}"], stored[f"scores_{thr}"], f"_{thr}", LOW_SLACK, FREE)
     empty = COCO_INSTANCE.instances(torch.from_numpy(stored["empty_img"]), float(stored["empty_thr"]))
-    checks |= _compare(empty, stored["empty_masks_packed"], stored["empty_scores"], "_empty", 0, 0)
+    checks |= compare(empty, stored["empty_masks_packed"], stored["empty_scores"], "_empty", 0, 0)
     checks["labels_empty"] = differing(_labels(empty), stored["empty_labels"])
     return checks
 
@@ -88,7 +88,7 @@ def check_matrix_nms(path: Path) -> Checks:
     for config in json.loads(path.with_name(f"{path.stem}_cfg.json").read_text()):
         i = config["index"]
         options = {key: value for key, value in config.items() if key not in ("index", "n_out")}
-        masks = torch.from_numpy(_unpack(stored[f"masks_packed_{i}"], stored[f"shape_{i}"][1:]))
+        masks = torch.from_numpy(unpack(stored[f"masks_packed_{i}"], stored[f"shape_{i}"][1:]))
         labels, scores = (torch.from_numpy(stored[f"{key}_{i}"]) for key in ("labels", "scores"))
         kept, decayed = matrix_nms(masks, labels, scores, **options)
         checks[f"keep_{i}"] = differing(kept, stored[f"out_keep_{i}"])
@@ -109,12 +109,12 @@ def check_vote(path: Path) -> Checks:
     return checks
 
 
-def _compare(
+def compare(
     ours: Instances, packed: NDArray[np.uint8], scores: NDArray[Any], suffix: str, slack: float, free: int
 ) -> Checks:
     """Sorted scores to 1e-5, or `slack` where they are low; masks as a multiset, but for `free` of them."""
     clear = scores > CLEAR
-    masks = _unpack(packed, ours.masks.shape[1:])
+    masks = unpack(packed, ours.masks.shape[1:])
     return {
         f"scores{suffix}": largest(ours.scores, scores, slack),
         f"clear_scores{suffix}": largest(ours.scores[: clear.sum()], scores[clear], 1e-5),
@@ -136,7 +136,7 @@ def _labels(instances: Instances) -> NDArray[np.bool_]:
     return instances.masks.flatten(1).any(dim=1).numpy()
 
 
-def _unpack(packed: NDArray[np.uint8], size: Any) -> NDArray[np.bool_]:
+def unpack(packed: NDArray[np.uint8], size: Any) -> NDArray[np.bool_]:
     """Packed rows -> masks (N, H, W)."""
     h, w = (int(side) for side in size)
     return np.unpackbits(packed, axis=1)[:, : h * w].reshape(-1, h, w).astype(bool)
