@@ -48,7 +48,8 @@ def _read(table: str, is_thing: bool) -> list[Category]:
 
 CATEGORIES = _read(_THINGS, True) + _read(_STUFF, False)
 """in the order of their ids, which is that of the colours: 80 things, 53 kinds of stuff"""
-IDS = frozenset(category.id for category in CATEGORIES)
+NUMBERS = {category.id: number for number, category in enumerate(CATEGORIES)}
+"""the place of each id in CATEGORIES"""
 SEGMENT_KEYS = ("id", "category_id", "iscrowd")
 
 
@@ -95,7 +96,7 @@ def _panoptic(entry: Any, path: str, split: str) -> Panoptic:
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path}.json: {entry!r:.120} is no panoptic annotation; download the file again") from None
     for segment in segments:
-        if segment["category_id"] not in IDS:
+        if segment["category_id"] not in NUMBERS:
             raise ValueError(
                 f"{path}.json, {stem}.png: segment {segment['id']} is of category {segment['category_id']}, "
                 "which COCO does not have; use the file of COCO 2017"

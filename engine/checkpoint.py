@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch.optim import AdamW
 
-from models import Painter
-from models.weights import load_strict, read_checkpoint
+from models import Painter, PainterConfig, model_config
+from models.weights import load_strict, named_tensors, read_checkpoint
 
 LAST = "last.pth"
+DEFAULT_MODEL = "painter_vit_large"  # of weights that do not tell their network
 
 
 @dataclass
@@ -59,6 +60,35 @@ def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
     state.scaler.load_state_dict(content["scaler"])
     state.step = content["step"]
     return content["config"]
+
+
+def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str, Any]]:
+    """A network in evaluation mode with the weights of a file, and the config of the run that wrote it.
+
+    A checkpoint of a run knows its network; of other files `name` tells it, in the registry of models, by default
+    the released ViT-L, and the config is empty. Raises ValueError on weights that do not fit exactly.
+    """
+    content = read_checkpoint(path)
+    config = content.get("config") if isinstance(content, dict) and "optimizer" in content else None
+    config = config if isinstance(config, dict) else {}
+    told = None if name else _told_model(config, path)
+    model = Painter(told or model_config(name or DEFAULT_MODEL))
+    try:
+        load_strict(model, named_tensors(content, path), str(path))
+    except ValueError as error:
+        hint = "" if told else f"\nIt was tried as {name or DEFAULT_MODEL}; --model names another network"
+        raise ValueError(f"{error}{hint}") from None
+    return model.eval(), config
+
+
+def _told_model(config: dict[str, Any], path: Path) -> PainterConfig | None:
+    """The network that the config of a run tells of; None if it does not."""
+    parts = {key.removeprefix("model."): value for key, value in config.items() if key.startswith("model.")}
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in parts.items()}
+    try:
+        return PainterConfig(**fields) if fields else None
+    except TypeError as error:
+        raise ValueError(f"{path} tells of a network that this version does not know ({error}); use its own") from None
 
 
 def find_resume(folder: Path, resume: str) -> Path | None:

@@ -82,11 +82,21 @@ class LogConfig:
     """pairs of each source a validation takes, at most"""
     pictures: int = 4
     """picture strips of each source a validation draws"""
+    benchmarks: tuple[str, ...] = ()
+    """files of eval/ whose metrics are logged while training, such as nyuv2_depth"""
+    benchmark_every: int = 5_000
+    benchmark_limit: int = 64
+    """queries that each of them takes, at most"""
     save_every: int = 500
     keep: int = 3
     """newest checkpoints kept"""
     wandb: str | None = None
     """Weights & Biases project to log to as well"""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "val_every", "val_limit", "benchmark_every", "benchmark_limit", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"log.{name} {getattr(self, name)} must be 1 or more")
 
 
 @dataclass(frozen=True)

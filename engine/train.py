@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 
 import torch
@@ -23,7 +23,7 @@ from engine.validate import Validation, to_device, validate
 from models import Painter
 from models.weights import init_from_mae, load_strict, read_mae, read_weights
 from util.dist import World, all_mean, join_world, leave_world
-from util.logger import JsonLines, Logger, TensorBoard, Wandb
+from util.logger import JsonLines, Logger, Scalars, TensorBoard, Wandb
 from util.visualize import captioned, save_png
 
 
@@ -31,11 +31,18 @@ class NonFiniteError(RuntimeError):
     """The loss or its gradient became NaN or infinite; the message names the file that lists the batch."""
 
 
-def run(config: RunConfig) -> dict[str, Validation]:
-    """Train as configured, alone or as one rank of a launch; returns the last validation of each source."""
+Probe = Callable[[Painter, int, World], Scalars]
+"""measures the network after so many steps; called by every rank, and numbers are logged that rank 0 returns"""
+
+
+def run(config: RunConfig, probes: Sequence[Probe] = ()) -> dict[str, Validation]:
+    """Train as configured, alone or as one rank of a launch; returns the last validation of each source.
+
+    `probes` are called every log.benchmark_every steps.
+    """
     world = join_world(config.device)
     try:
-        this = Run(config, world)
+        this = Run(config, world, probes)
         with closing(this.logger):
             return this.train()
     finally:
@@ -45,8 +52,8 @@ def run(config: RunConfig) -> dict[str, Validation]:
 class Run:
     """One training run, as one rank sees it."""
 
-    def __init__(self, config: RunConfig, world: World) -> None:
-        self.config, self.world = config, world
+    def __init__(self, config: RunConfig, world: World, probes: Sequence[Probe] = ()) -> None:
+        self.config, self.world, self.probes = config, world, probes
         self.precision = Precision(config.optim.precision, world.device.type)
         self.accumulation = accumulation(config, world)
         self.lists = read_lists(config.data, world)
@@ -87,6 +94,9 @@ class Run:
                 save_checkpoint(self.config.out_dir, self.state, flatten(self.config), log.keep)
             if self._due(log.val_every):
                 results = self.validate()
+            if self._due(log.benchmark_every):
+                for probe in self.probes:
+                    self.logger.scalars(self.state.step, probe(self.state.model, self.state.step, self.world))
         return results or self.validate()  # the latter where nothing was left to train
 
     def step(self, batches: Iterator[Sample]) -> dict[str, float]:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from data.tasks import TASKS, Task
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)  # the same on any machine
 settings.load_profile("suite")
 
+REPOSITORY = Path(__file__).parents[1]
 NUM_PAIRS = 3
 SIZE = (40, 48)  # (h, w)
 
@@ -41,6 +45,26 @@ def save_target(task: Task, path: Path, rng: np.random.Generator) -> None:
         task.read_target(path)
     except ValueError:
         Image.fromarray(rng.integers(1, 10_000, SIZE, dtype=np.uint16)).save(path)
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Callable[..., None]:
+    """Runs a script and its arguments as two ranks on the CPU.
+
+    A launch that fails is tried once more, and what it printed is shown: a busy machine may fail the launcher itself.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+    def launch(*arguments: object) -> None:
+        for _ in range(2):
+            ran = subprocess.run([*command, *map(str, arguments)], env=environment, capture_output=True, text=True)
+            if ran.returncode == 0:
+                return
+            print(ran.stdout + ran.stderr)
+        pytest.fail("two processes failed twice; see what they printed")
+
+    return launch
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""Train a small Painter on the eight tasks of a toy world on the CPU, and show what it paints.
+"""Train a small Painter on the eight tasks of a toy world on the CPU, evaluate it, and show what it paints.
 
     make demo
 
-Expected: about seven minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
-and pictures in demo/pictures. A finished demo is shown again at once. Any value of configs/demo.py can be
-overridden: python tools/demo.py --optim.steps 4000 --out_dir demo/longer
+Expected: about eight minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
+the seven benchmarks' metrics beside their ceilings, pictures in demo/pictures and a report, demo/report.html. A
+finished demo is shown again at once. Any value of configs/demo.py can be overridden:
+python tools/demo.py --optim.steps 4000 --out_dir demo/longer
 """
 
 import logging
@@ -21,16 +22,26 @@ import torch
 
 from data.prepare import prepare
 from data.tasks import SOURCES
+from engine.checkpoint import LAST
 from engine.config import RunConfig
 from engine.load_config import load_config
 from engine.loaders import Lists, read_lists, train_batches, val_batches
 from engine.train import run
 from engine.validate import Validation, query_psnr
+from eval.during_training import benchmark_of
+from eval.paper import METRICS, PAPER, TITLES
+from eval.run import choose, network, oracle
+from eval.run import run as measure
 from tools.make_toy_datasets import make_toy_datasets
+from tools.paper_table import write_tables
+from tools.report import main as report
 from util.dist import join_world
 from util.visualize import captioned, save_png
 
 SCALE = 3  # of the pictures
+RESULTS = "results"  # of the benchmarks, in the run's folder
+
+Metrics = dict[str, dict[str, float]]  # benchmark -> metric -> value
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,6 +62,8 @@ def main(arguments: Sequence[str]) -> None:
     print(table(results, trivial_answers(config)))
     folder = config.out_dir.parent / "pictures"
     show(results, folder)
+    print(benchmarks_table(*evaluate(config)))
+    report((config.out_dir / RESULTS,), config.out_dir.parent / "report.html")
     print(f"\nlook at {folder}/demo.png and its neighbours; to start over: rm -r {config.out_dir}")
 
 
@@ -104,6 +117,32 @@ def table(results: dict[str, Validation], trivial: dict[str, tuple[float, float]
     rows = [f"\n{'PSNR in dB':12} {'painted':>9} {'input copied':>14} {'one colour':>12}"]
     for name, (copied, coloured) in trivial.items():
         rows.append(f"{name:12} {results[name].psnr:9.2f} {copied:14.2f} {coloured:12.2f}")
+    return "\n".join(rows)
+
+
+def evaluate(config: RunConfig) -> tuple[Metrics, Metrics]:
+    """The metrics of all benchmarks, with the trained network and with the truth painted in its place."""
+    checkpoint, world = config.out_dir / LAST, join_world("cpu")
+    painted, ceilings = Metrics(), Metrics()
+    for name in TITLES:
+        benchmark = benchmark_of(name)
+        queries = choose(benchmark, config.data.roots)
+        trained = network(benchmark, config.data.roots, checkpoint)
+        folder = config.out_dir / RESULTS / checkpoint.resolve().stem
+        painted[name] = measure(benchmark, trained, queries, folder / name, world)["metrics"]
+        perfect = oracle(benchmark, trained.facts["size"][0])
+        ceilings[name] = measure(benchmark, perfect, queries, folder / f"{name}_oracle", world)["metrics"]
+    write_tables([folder], folder.parent)
+    return painted, ceilings
+
+
+def benchmarks_table(painted: Metrics, ceilings: Metrics) -> str:
+    """The metrics of the paper's table, a line each, beside the best that the small canvas can show."""
+    rows = [f"\n{'benchmark':28} {'painted':>9} {'ceiling':>9} {'paper, on its own data':>24}"]
+    for metric in METRICS:
+        title = f"{TITLES[metric.benchmark]}, {metric.title}"
+        numbers = (scores[metric.benchmark][metric.name] for scores in (painted, ceilings, PAPER))
+        rows.append(f"{title:28} " + "{:9.3f} {:9.3f} {:24.3f}".format(*numbers))
     return "\n".join(rows)
 
 

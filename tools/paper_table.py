@@ -7,6 +7,7 @@ Expected: the tables, printed and in OUT_DIR/table.md; as one picture in table.p
 """
 
 import csv
+import itertools
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -122,21 +123,26 @@ def _cell(metric: Metric, found: Score, ours: bool) -> Cell:
 
 def _notes(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
     """What a reader must know of the results in a table; some lines more than once."""
-    for row in plan.rows:
-        for metric in plan.metrics:
-            chosen, where = pick(results, metric.benchmark, row.slots), f"{TITLES[metric.benchmark]} ({row.name})"
-            for result in chosen:
-                content = result.content
-                if not content["complete"]:
-                    num, due = content["num_images"], content["num_expected"]
-                    yield f"* {where} on {num} of {due} images: not comparable with the paper"
-                if result.slot != row.slots[0]:
-                    name = content["prompt"]["name"]
-                    yield f"{where} with the prompt {name} that was given, as no result has the searched one"
-                if content["metrics"][metric.name] is None:
-                    yield f"{where}: {metric.title} is undefined in {result.path}"
+    if parts := list(dict.fromkeys(_parts(plan, results))):
+        yield f"* on a part of the images, not comparable with the paper: {', '.join(parts)}"
+    for row, metric in itertools.product(plan.rows, plan.metrics):
+        where = f"{TITLES[metric.benchmark]} ({row.name})"
+        for result in pick(results, metric.benchmark, row.slots):
+            if result.slot != row.slots[0]:
+                name = result.content["prompt"]["name"]
+                yield f"{where} with the prompt {name} that was given, as no result has the searched one"
+            if result.content["metrics"][metric.name] is None:
+                yield f"{where}: {metric.title} is undefined in {result.path}"
     if any(score(plan, row, metric, results).std is not None for row in plan.rows for metric in plan.metrics):
         yield "±: sample standard deviation over n results, of different checkpoints, seeds or prompts"
+
+
+def _parts(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
+    """Benchmarks with a result on a part of their images."""
+    for metric, row in itertools.product(plan.metrics, plan.rows):
+        for content in (result.content for result in pick(results, metric.benchmark, row.slots)):
+            if not content["complete"]:
+                yield f"{TITLES[metric.benchmark]} {content['num_images']} of {content['num_expected']}"
 
 
 def left_out(results: Sequence[Result]) -> list[str]:
@@ -187,15 +193,19 @@ def main(
     with one_line_errors():
         if not folders:
             raise ValueError("no folder given; name those that hold results, such as `results`")
-        results = read_results(folders)
-        found, rest = tables(results), [f"left out: {line}" for line in left_out(results)]
-        text = "\n".join([*map(markdown, found), *(f"{escaped(line)}\n" for line in rest)])
-        out_dir = out_dir or folders[0]
-        out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / "table.md").write_text(text, encoding="utf-8")
-        write_csv(out_dir / "table.csv", results)
-        save_png(out_dir / "table.png", picture(found))
-    print(f"{text}\n{len(results)} results; table.md, table.csv and table.png are in {out_dir}")
+        print(write_tables(folders, out_dir or folders[0]))
+
+
+def write_tables(folders: Sequence[Path], out_dir: Path) -> str:
+    """Write the three files; returns the Markdown, and where they are."""
+    results = read_results(folders)
+    found, rest = tables(results), [f"left out: {line}" for line in left_out(results)]
+    text = "\n".join([*map(markdown, found), *(f"{escaped(line)}\n" for line in rest)])
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "table.md").write_text(text, encoding="utf-8")
+    write_csv(out_dir / "table.csv", results)
+    save_png(out_dir / "table.png", picture(found))
+    return f"{text}\n{len(results)} results; table.md, table.csv and table.png are in {out_dir}"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from engine.config import flatten
 from engine.load_config import load_config
 from engine.train import NonFiniteError, run
+from eval.during_training import probes
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         if print_config:
             print("\n".join(f"{key} = {value}" for key, value in flatten(config).items()))
         else:
-            run(config)
+            run(config, probes(config))
     except (ValueError, NonFiniteError) as error:
         message = str(error).partition("Original Traceback")[2] or str(error)  # a loader worker adds its stack
         sys.exit(f"error: {message.rpartition('ValueError: ')[2].strip()}")

@@ -3,10 +3,13 @@
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,21 @@ def wait_for_all() -> None:
     """Return when every rank has come here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def from_main(value: T) -> T:
+    """The value that rank 0 has, on every rank."""
+    if not dist.is_initialized():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def gather(value: T) -> list[T]:
+    """The values of all ranks, in their order, on rank 0; nothing on the others."""
+    if not dist.is_initialized():
+        return [value]
+    found: list[T | None] = [None] * dist.get_world_size()
+    dist.gather_object(value, found if dist.get_rank() == 0 else None)
+    return [value for value in found if value is not None]

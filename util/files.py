@@ -1,7 +1,12 @@
 """Files that are whole or not there at all."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
 
 
 def write(path: Path, content: bytes) -> bool:
@@ -16,3 +21,10 @@ def write(path: Path, content: bytes) -> bool:
     finally:
         part.unlink(missing_ok=True)
     return True
+
+
+def write_png(stem: Path, pixels: NDArray[Any]) -> None:
+    """Write pixels (H, W) or (H, W, 3), of 8 or 16 bits, as `stem`.png."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    write(stem.with_name(f"{stem.name}.png"), content.getvalue())

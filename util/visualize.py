@@ -1,8 +1,10 @@
 """Pictures of what the model sees and paints: input | masked | pred | target."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -52,3 +54,30 @@ def save_png(path: Path, image: NDArray[np.uint8]) -> None:
     """Write an (H, W, 3) picture, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
+
+
+def panels(pictures: Mapping[str, NDArray[np.uint8]], height: int = 224) -> NDArray[np.uint8]:
+    """Pictures (H, W, 3) side by side at one height, each under its name."""
+    images = [Image.fromarray(picture) for picture in pictures.values()]
+    widths = [round(image.width * height / image.height) for image in images]
+    sheet = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), CAPTION + height), "white")
+    draw, left = ImageDraw.Draw(sheet), 0
+    for name, image, width in zip(pictures, images, widths, strict=True):
+        draw.text((left + 2, 2), name, fill="black")
+        interp = Image.Resampling.BICUBIC if image.height > height else Image.Resampling.NEAREST
+        sheet.paste(image.resize((width, height), interp), (left, CAPTION))
+        left += width + GAP
+    return np.asarray(sheet)
+
+
+def heat(values: NDArray[Any], inferno: bool = False) -> NDArray[np.uint8]:
+    """Values (H, W) of 0..1 in false colours (H, W, 3): from blue to red, or, inferno, from black to white."""
+    gray = (values.clip(0, 1) * 255).astype(np.uint8)
+    colors = cv2.applyColorMap(gray, cv2.COLORMAP_INFERNO if inferno else cv2.COLORMAP_TURBO)
+    return np.ascontiguousarray(colors[..., ::-1])
+
+
+def mistakes(wrong: NDArray[np.bool_], counts: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Wrong pixels (H, W) in red, right ones in gray, those that do not count in black: (H, W, 3)."""
+    colors = np.where(wrong[..., None], (220, 40, 40), (200, 200, 200)) * counts[..., None]
+    return colors.astype(np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data.coco import CATEGORIES, panoptic_ids, read_panoptic
+from data.coco import NUMBERS, panoptic_ids, read_panoptic
 from data.folders import paired
 from data.palette import Distance, Palette
 from data.roots import Roots, find
@@ -67,14 +67,13 @@ def panoptic_classes(image: NDArray[np.uint8], segments: Iterable[Mapping[str, A
 
     A segment that is not in the file does no harm. Raises ValueError on a category that COCO does not have.
     """
-    numbers = {category.id: number for number, category in enumerate(CATEGORIES)}
     classes = {}
     for segment in segments:
-        if segment["category_id"] not in numbers:
+        if segment["category_id"] not in NUMBERS:
             raise ValueError(
                 f"segment {segment['id']} is of category {segment['category_id']}, which COCO does not have"
             )
-        classes[segment["id"]] = numbers[segment["category_id"]]
+        classes[segment["id"]] = NUMBERS[segment["category_id"]]
     ids, pixels = np.unique(panoptic_ids(image), return_inverse=True)
     return np.array([classes.get(i, IGNORE) for i in ids.tolist()], np.uint8)[pixels].reshape(image.shape[:2])
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.coco import CATEGORIES, IDS
+from data.coco import CATEGORIES, NUMBERS
 
 VOID = 0
 NUM_THINGS = sum(category.is_thing for category in CATEGORIES)
 GROUPS = {  # suffix of a score -> its categories
-    "": IDS,
+    "": NUMBERS.keys(),
     "_th": {category.id for category in CATEGORIES if category.is_thing},
     "_st": {category.id for category in CATEGORIES if not category.is_thing},
 }
@@ -139,7 +139,7 @@ def _shared(pred: Ids, truth: Ids) -> tuple[Counter[tuple[int, int]], Counter[in
 def _categories(segments: Iterable[Segment]) -> dict[int, int]:
     """Segments -> id: category."""
     for segment in segments:
-        if segment["category_id"] not in IDS:
+        if segment["category_id"] not in NUMBERS:
             raise ValueError(f"segment {segment['id']} is of category {segment['category_id']}, which COCO lacks")
     return {segment["id"]: segment["category_id"] for segment in segments}
 

@@ -44,17 +44,6 @@ def config_file(config: RunConfig) -> Path:
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
 
-def launch(config: RunConfig, processes: int) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    ran = subprocess.run(
-        [*command, str(REPOSITORY / "tools/train.py"), str(config_file(config))],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
 def test_it_learns_and_leaves_a_whole_record(config):
     results = run(with_optim(config, steps=60, lr=5e-3))
     record = losses(config.out_dir)
@@ -115,10 +104,10 @@ def test_a_killed_process_resumes_to_the_same_losses(config, tmp_path):
     assert losses(killed.out_dir) == losses(config.out_dir)
 
 
-def test_two_processes_train_like_one(config, tmp_path):
+def test_two_processes_train_like_one(config, tmp_path, two_processes):
     alone, both = replace(config, out_dir=tmp_path / "alone"), replace(config, out_dir=tmp_path / "both")
     run(alone)
-    launch(both, processes=2)
+    two_processes(REPOSITORY / "tools/train.py", config_file(both))
     assert losses(both.out_dir) == pytest.approx(losses(alone.out_dir), rel=1e-5)
     for a, b in zip(weights(alone.out_dir), weights(both.out_dir), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-4)

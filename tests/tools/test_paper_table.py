@@ -83,7 +83,7 @@ SIDD denoising PSNR [dB] | Deraining PSNR [dB] | LoL enhancement PSNR [dB] |
 | **separate, ours** | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | **72.5 ± 0.6 (n=2)** | \
 \N{EN DASH} | \N{EN DASH} | \N{EN DASH} |
 
-\\* LoL enhancement (joint, ours) on 5 of 20 images: not comparable with the paper
+\\* on a part of the images, not comparable with the paper: LoL enhancement 5 of 20
 
 ±: sample standard deviation over n results, of different checkpoints, seeds or prompts
 """
@@ -203,7 +203,7 @@ def test_parts_are_shown_only_where_nothing_whole_is(tmp_path):
     write(tmp_path / "nine", "lol", 22, seed=1, complete=False, num_images=9)
     assert lol(tmp_path) == "22.00*"
     assert tables(read_results([tmp_path]))[0].notes == (
-        "* LoL enhancement (ours) on 9 of 20 images: not comparable with the paper",
+        "* on a part of the images, not comparable with the paper: LoL enhancement 9 of 20",
     )
     assert reasons(tmp_path) == {"five": "on 5 of 20 images, where another has more"}
     write(tmp_path / "nine_too", "lol", 23, seed=2, complete=False, num_images=9)

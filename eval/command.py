@@ -1,0 +1,130 @@
+"""The command of a benchmark: `python -m eval.NAME --ckpt C --data_root D`, alone or under torchrun."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from eval import cross_check
+from eval.benchmark import Benchmark
+from eval.results import line, write_results
+from eval.run import Precision, Subject, choose, network, oracle, run
+from util.dist import World, join_world, leave_world
+from util.parallel import one_line_errors
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line of a benchmark says."""
+
+    ckpt: Path | None = None
+    """weights: a checkpoint of a run, or the released .pth, or .safetensors"""
+    data_root: tuple[Path, ...] = (Path("datasets"),)
+    """data roots, searched in order"""
+    prompt: str | None = None
+    """name of a training pair, or random:SEED to draw one; by default the paper's"""
+    out_dir: Path | None = None
+    """folder of this run's results; by default results/NAME"""
+    batch_size: int = 8
+    """queries painted at once"""
+    limit: int | None = None
+    """evaluate only the first so many queries"""
+    save_images: bool = False
+    """write every prediction below OUT_DIR/images, in the data set's own format"""
+    cross_check: bool = False
+    """measure the saved predictions once more with the official tool, where it is installed"""
+    oracle: bool = False
+    """paint the truth instead of asking a network: the best that any could reach"""
+    oracle_noise: float = 0.0
+    """standard deviation of the noise on an oracle's paintings, in levels of 255"""
+    model: str | None = None
+    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
+    size: int | None = None
+    """side of the squares that prompt and query become, in pixels; by default as the paper has it"""
+    precision: Precision = "fp32"
+    """arithmetic of the network; the paper's numbers are those of fp32"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_workers: int | None = None
+    """processes of each rank that read queries; by default one a core, at most 8"""
+
+    def check(self) -> None:
+        """ValueError on what does not go together."""
+        if self.oracle == (self.ckpt is not None):
+            raise ValueError("give either --ckpt FILE, the weights to evaluate, or --oracle")
+        if self.oracle_noise < 0 or (self.oracle_noise and not self.oracle):
+            raise ValueError(f"--oracle_noise {self.oracle_noise} must be 0 or more, and belongs to --oracle")
+        if self.oracle and (self.prompt or self.model or self.precision != "fp32"):
+            raise ValueError("an oracle asks no network; leave --prompt, --model and --precision out")
+        if self.num_workers is not None and self.num_workers < 0:
+            raise ValueError(f"--num_workers {self.num_workers} must be 0 or more; 0 reads in this process")
+        if any(number is not None and number < 1 for number in (self.limit, self.size, self.batch_size)):
+            raise ValueError("--limit, --size and --batch_size must be 1 or more")
+        if self.cross_check and not self.save_images:
+            raise ValueError("--cross_check measures saved predictions; add --save_images")
+
+    def folder(self, name: str) -> Path:
+        """Where the results go."""
+        if self.out_dir:
+            return self.out_dir
+        if self.oracle:
+            return Path("results", f"{name}_oracle_{self.oracle_noise:g}")
+        return Path("results", f"{name}_{self.prompt.replace('/', '_')}" if self.prompt else name)
+
+
+def main(benchmark: Benchmark, description: str | None) -> None:
+    """Evaluate as the command line says; the exit status is 0 only if results have been written."""
+    with one_line_errors("stopped; the same command goes on where it was"):
+        options = tyro.cli(
+            Options,
+            prog=f"python -m eval.{benchmark.name}",
+            description=description,
+            use_underscores=True,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+        options.check()
+        world = join_world(options.device)
+        try:
+            evaluate(benchmark, options, world)
+        finally:
+            leave_world()
+
+
+def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
+    """The run, as one rank sees it."""
+    folder, workers = options.folder(benchmark.name), options.num_workers
+    check = cross_check.find_check(benchmark.name) if options.cross_check else None
+    queries = choose(benchmark, options.data_root, options.limit)
+    found = run(
+        benchmark,
+        subject(benchmark, options, world),
+        queries,
+        folder,
+        world,
+        options.batch_size,
+        max(1, min(8, (os.cpu_count() or 1) // world.local_size)) if workers is None else workers,
+        options.save_images,
+    )
+    if world.is_main:
+        print(f"{line(benchmark, found['metrics'], found['num_images'])} -> {folder / 'results.json'}")
+        if check:
+            official = cross_check.measure(check, folder / "images", queries, options.data_root)
+            write_results(folder, found | {"cross_check": official})
+            print(cross_check.table(official["tool"], found["metrics"], official["metrics"]))
+
+
+def subject(benchmark: Benchmark, options: Options, world: World) -> Subject:
+    """Who paints."""
+    if options.ckpt is None:
+        return oracle(benchmark, options.size, options.oracle_noise)
+    return network(
+        benchmark,
+        options.data_root,
+        options.ckpt,
+        options.prompt,
+        options.model,
+        options.size,
+        options.precision,
+        world.device,
+    )

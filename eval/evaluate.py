@@ -1,0 +1,146 @@
+"""Paint, decode and measure every query once, whatever the number of processes and however often it is stopped."""
+
+import signal
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from eval.benchmark import Benchmark, Case, Query, Record
+from eval.painters import Paints
+from eval.records import Records
+from util.dist import World, from_main, gather
+
+
+class Prepared(NamedTuple):
+    """A batch on its way from a loader's process to the painter."""
+
+    cases: list[Case]
+    views: NDArray[np.floating]
+    """(N, V, 3, H, W); no tensor, for each that comes from a process keeps a file open"""
+
+
+def evaluate(
+    benchmark: Benchmark,
+    paints: Paints,
+    queries: Sequence[Query],
+    records: Records,
+    world: World,
+    batch_size: int = 8,
+    num_workers: int = 0,
+    images: Path | None = None,
+) -> list[Record]:
+    """The record of each query, in their order, on rank 0; nothing on the others.
+
+    `images`: a folder for the predictions. Ranks take batches in turn, and these do not depend on how many ranks
+    there are, so the numbers do not either. Batches whose queries all have a record are not painted again, unless
+    their files have changed since.
+    """
+    done = from_main(records.read() if world.is_main else {})
+    keys = {query.name: f"{query.name} {fingerprint(query):08x}" for query in queries}
+    batches = [queries[i : i + batch_size] for i in range(0, len(queries), batch_size)]
+    todo = [batch for batch in batches if any(keys[query.name] not in done for query in batch)]
+    mine = todo[world.rank :: world.size]
+
+    def judge(case: Case, painted: Sequence[Tensor]) -> tuple[str, Record]:
+        try:
+            pred = benchmark.decode(painted, case)
+            if images:
+                benchmark.save(pred, images / case.name)
+            return case.name, benchmark.measure(pred, case)
+        except ValueError as error:
+            raise ValueError(f"{benchmark.name}, {case.name}: {error}") from None
+
+    new: dict[str, Record] = {}
+    loading, workers = Loading(benchmark, paints, mine), min(num_workers, len(mine))
+    loader = DataLoader(loading, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    with _uninterrupted():
+        loaded = map(_raised, loader)  # starts the processes
+    judged = _judged(loaded, paints, judge, num_threads=max(1, num_workers))
+    for name, record in tqdm(
+        judged, benchmark.name, sum(map(len, mine)), unit="image", disable=not world.is_main, smoothing=0.1
+    ):
+        if (key := keys[name]) not in done:
+            records.append(key, record, world.rank)
+            new[key] = record
+    for found in gather(new):
+        done |= found
+    return [done[keys[query.name]] for query in queries] if world.is_main else []
+
+
+def fingerprint(value: Any) -> int:
+    """Of a query: what it holds, and for a file its size and time of change."""
+    if isinstance(value, Path):
+        status = value.stat()
+        value = (status.st_size, status.st_mtime_ns)
+    if isinstance(value, np.ndarray):
+        return zlib.crc32(value.tobytes())
+    if isinstance(value, tuple):
+        value = tuple(map(fingerprint, value))
+    return zlib.crc32(repr(value).encode())
+
+
+class Loading(Dataset[Prepared | ValueError]):
+    """Batches of queries, read and prepared; of one that cannot be read, the error."""
+
+    def __init__(self, benchmark: Benchmark, paints: Paints, batches: Sequence[Sequence[Query]]) -> None:
+        self.read, self.prepare, self.batches = benchmark.read, paints.prepare, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Prepared | ValueError:
+        try:
+            cases = [self.read(query) for query in self.batches[index]]
+            return Prepared(cases, torch.stack([self.prepare(case) for case in cases]).numpy())
+        except ValueError as error:  # a loader's process would bury the sentence in a traceback
+            return error
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end; processes that are started inside never hear it: it is for this one to stop them."""
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch  # the loader's own way would turn arrays into tensors
+
+
+def _raised(batch: Prepared | ValueError) -> Prepared:
+    if isinstance(batch, ValueError):
+        raise ValueError(str(batch))  # to raise what this frame holds makes a cycle that keeps the loader's processes
+    return batch
+
+
+def _judged(
+    batches: Iterable[Prepared],
+    paints: Paints,
+    judge: Callable[[Case, Sequence[Tensor]], tuple[str, Record]],
+    num_threads: int,
+) -> Iterator[tuple[str, Record]]:
+    """Names and records; a batch is decoded and measured by threads while the next one is painted."""
+    with ThreadPoolExecutor(num_threads) as pool:
+        waiting: list[Future[tuple[str, Record]]] = []
+        for batch in batches:
+            painted = paints.paint(torch.from_numpy(batch.views).unbind())
+            judging = [pool.submit(judge, case, views) for case, views in zip(batch.cases, painted, strict=True)]
+            yield from (job.result() for job in waiting)
+            waiting = judging
+        yield from (job.result() for job in waiting)

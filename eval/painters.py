@@ -1,0 +1,90 @@
+"""What paints the queries of a benchmark: a network below its prompts, or an oracle that shows the truth.
+
+Both work in two steps: `prepare` reads in a loader's process what `paint` takes in batches.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.tasks import Size
+from data.transforms import resize
+from engine.infer import Predictor, half
+from eval.benchmark import Benchmark, Case
+from eval.prompts import Prompt
+from models import Painter
+
+
+class Paints(Protocol):
+    """Paints cases."""
+
+    prepare: Callable[[Case], Tensor]
+    """(V, 3, H, W): the views of a case; pickles without the network"""
+
+    def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Prepared cases -> of each the paintings of its views (3, H, W), 0..1 but not clipped."""
+
+
+class Network:
+    """A Painter below the prompts of a benchmark."""
+
+    def __init__(
+        self,
+        model: Painter,
+        benchmark: Benchmark,
+        prompt: Prompt,
+        size: Size,
+        device: torch.device,
+        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    ) -> None:
+        interp = benchmark.query_interp
+        self.views = benchmark.views
+        self.prepare: Callable[[Case], Tensor] = partial(_halves, size=size, interp=interp)
+        self.predictors = {
+            task: Predictor(model, [pair], size, model.config.patch_size, interp, device, precision, query_only=True)
+            for task, pair in zip(benchmark.tasks, prompt.pairs, strict=True)
+        }
+
+    def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The views of each task in one go."""
+        halves = torch.stack(list(batch))  # (N, V, 3, H, W)
+        painted: list[list[Tensor]] = [[] for _ in batch]
+        order = []
+        for task, predictor in self.predictors.items():
+            mine = [i for i, view in enumerate(self.views) if view is task]
+            found = predictor.paint(halves[:, mine].flatten(0, 1)).unflatten(0, (len(batch), -1))
+            order += mine
+            for row, views in zip(painted, found, strict=True):
+                row += list(views)
+        return [[row[order.index(i)] for i in range(len(order))] for row in painted]
+
+
+class Oracle:
+    """The truth, painted as large as a network would, with Gaussian noise of `noise` levels of 255."""
+
+    def __init__(self, benchmark: Benchmark, size: Size, noise: float = 0.0) -> None:
+        self.prepare: Callable[[Case], Tensor] = partial(_truths, benchmark=benchmark, size=size, noise=noise)
+
+    def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Nothing is left to do."""
+        return [list(views) for views in batch]
+
+
+def _halves(case: Case, size: Size, interp: Literal["bicubic", "bilinear"]) -> Tensor:
+    return torch.stack([half(image, size, interp) for image in case.images])
+
+
+def _truths(case: Case, benchmark: Benchmark, size: Size, noise: float) -> Tensor:
+    targets = [
+        np.array(resize(Image.fromarray(target), size, benchmark.target_interp or task.target_interp))
+        for task, target in zip(benchmark.views, benchmark.targets(case), strict=True)
+    ]
+    rng = np.random.default_rng(zlib.crc32(case.name.encode()))
+    painted = torch.from_numpy(np.stack(targets)).permute(0, 3, 1, 2)
+    return (painted + noise * torch.from_numpy(rng.standard_normal(painted.shape))) / 255

@@ -1,0 +1,60 @@
+"""What a run has measured so far, a JSON line a query, so that a stopped run goes on where it was."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+from eval.benchmark import Record
+from util.files import write
+
+
+class Records:
+    """The records in a folder, all of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "records"
+
+    def claim(self, identity: dict[str, Any]) -> str | None:
+        """Say what decides the values of these records; returns what is wrong if the folder holds another run's."""
+        file = self.folder / "run.json"
+        identity = json.loads(json.dumps(identity))
+        if file.is_file() and (other := json.loads(file.read_text())) != identity:
+            changed = sorted(key for key in identity | other if identity.get(key) != other.get(key))
+            return (
+                f"{self.folder.parent} holds results of a run with another {', '.join(changed)}; "
+                "remove it, or give another --out_dir"
+            )
+        write(file, json.dumps(identity, indent=1).encode())
+        return None
+
+    def clear(self) -> None:
+        """Forget all there is."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def read(self) -> dict[str, Record]:
+        """Records by the name of their query. A line that was cut when the run was stopped counts as none."""
+        found: dict[str, Record] = {}
+        for file in sorted(self.folder.glob("rank*.jsonl")):
+            for line in file.read_text().splitlines():
+                try:
+                    name, record = json.loads(line)
+                except ValueError:
+                    continue
+                found[name] = record
+        return found
+
+    def append(self, name: str, record: Record, rank: int) -> None:
+        """Add a record; each rank writes a file of its own."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"rank{rank}.jsonl").open("a+b") as stream:
+            stream.write(b"\n" * _is_cut(stream) + json.dumps([name, record]).encode() + b"\n")
+
+
+def _is_cut(stream: IO[bytes]) -> bool:
+    """Whether the last line of a file has no end."""
+    if not stream.seek(0, os.SEEK_END):
+        return False
+    stream.seek(-1, os.SEEK_END)
+    return stream.read() != b"\n"

@@ -1,0 +1,175 @@
+"""One run of a benchmark: who paints, which queries, and what is written at the end."""
+
+import platform
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from PIL import Image
+
+from data.roots import Roots, places
+from data.tasks import Size
+from engine.checkpoint import load_painter
+from eval.benchmark import Benchmark, Query
+from eval.evaluate import evaluate
+from eval.painters import Network, Oracle, Paints
+from eval.paper import PAPER
+from eval.prompts import Prompt, read_prompt
+from eval.records import Records
+from eval.results import digest, show_some, versions, write_results
+from models import Painter
+from util.dist import World, from_main
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Subject(NamedTuple):
+    """What is evaluated."""
+
+    paints: Paints
+    prompt: Sequence[tuple[Image.Image, Image.Image]]
+    """the prompt pair of each task; none of an oracle"""
+    facts: dict[str, Any]
+    """for results.json"""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers."""
+        checkpoint = self.facts["checkpoint"] or {}
+        decisive = ("prompt", "oracle", "size", "precision")
+        return {key: self.facts[key] for key in decisive} | {"checkpoint": checkpoint.get("sha256")}
+
+
+def network(
+    benchmark: Benchmark,
+    roots: Roots,
+    ckpt: Path,
+    prompt: str | None = None,
+    model: str | None = None,
+    side: int | None = None,
+    precision: Precision = "fp32",
+    device: torch.device | str = "cpu",
+) -> Subject:
+    """A checkpoint below a prompt. Raises ValueError on weights that do not fit and on a prompt that is not there."""
+    painter, config = load_painter(ckpt, model)
+    chosen = read_prompt(benchmark, roots, prompt)
+    facts = {
+        "checkpoint": {"path": str(ckpt), "sha256": digest(ckpt)},
+        "training": _training(benchmark, config),
+        "seed": config.get("seed"),
+    }
+    subject = below_prompt(benchmark, painter.to(device), chosen, side, precision)
+    return subject._replace(facts=subject.facts | facts)
+
+
+def below_prompt(
+    benchmark: Benchmark,
+    painter: Painter,
+    prompt: Prompt,
+    side: int | None = None,
+    precision: Precision = "fp32",
+) -> Subject:
+    """A network in memory, on its own device."""
+    size, device = half_size(benchmark, painter, side), painter.pos_embed.device
+    facts = {
+        "prompt": {"name": prompt.name, "kind": prompt.kind},
+        "checkpoint": None,
+        "oracle": None,
+        "training": None,
+        "seed": None,
+        "model": asdict(painter.config),
+        "size": size,
+        "precision": precision,
+        "device": _device_name(device),
+    }
+    return Subject(Network(painter, benchmark, prompt, size, device, precision), prompt.pairs, facts)
+
+
+def oracle(benchmark: Benchmark, side: int | None = None, noise: float = 0.0) -> Subject:
+    """The truth, painted at the paper's size."""
+    side = side or round(448 * benchmark.zoom)
+    facts = {
+        **dict.fromkeys(("prompt", "checkpoint", "training", "seed", "model")),
+        "oracle": {"noise": noise},
+        "size": (side, side),
+        "precision": "fp32",
+        "device": "cpu",
+    }
+    return Subject(Oracle(benchmark, (side, side), noise), (), facts)
+
+
+def half_size(benchmark: Benchmark, painter: Painter, side: int | None = None) -> Size:
+    """Half a canvas of this network for this benchmark, (H, W): `side` a square; else as trained, zoomed."""
+    (h, w), patch = painter.config.img_size, painter.config.patch_size
+    if side is not None:
+        return side, side
+    return round(h / 2 * benchmark.zoom / patch) * patch, round(w * benchmark.zoom / patch) * patch
+
+
+def choose(benchmark: Benchmark, roots: Roots, limit: int | None = None) -> Sequence[Query]:
+    """The first `limit` queries, or all; ValueError if there are none."""
+    queries = benchmark.queries(roots)
+    if not queries:
+        raise ValueError(f"{benchmark.name}: there is nothing to evaluate under {places(roots)}; see docs/DATA.md")
+    return queries[:limit]
+
+
+def run(
+    benchmark: Benchmark,
+    subject: Subject,
+    queries: Sequence[Query],
+    folder: Path,
+    world: World,
+    batch_size: int = 8,
+    num_workers: int = 0,
+    save_images: bool = False,
+) -> dict[str, Any]:
+    """Evaluate, and write folder/results.json; returns its content on rank 0, nothing on the others.
+
+    Goes on where an earlier run in this folder was stopped; ValueError if that was another one.
+    """
+    records = Records(folder)
+    identity = {"benchmark": benchmark.name, "save_images": save_images, **subject.identity}
+    if refusal := from_main(records.claim(identity) if world.is_main else None):
+        raise ValueError(refusal)
+    num_before, started = len(records.read()) if world.is_main else 0, time.monotonic()
+    images = folder / "images" if save_images else None
+    found = evaluate(benchmark, subject.paints, queries, records, world, batch_size, num_workers, images)
+    seconds = time.monotonic() - started
+    if not world.is_main:
+        return {}
+    num_new = max(0, len(records.read()) - num_before)
+    content = {
+        "benchmark": benchmark.name,
+        "metrics": benchmark.summarise(found, queries),
+        "headline": benchmark.headline,
+        "paper": PAPER[benchmark.name],
+        **subject.facts,
+        "num_images": len(queries),
+        "num_expected": benchmark.num_expected,
+        "complete": len(queries) == benchmark.num_expected,
+        "cross_check": None,
+        "batch_size": batch_size,
+        "num_ranks": world.size,
+        "seconds": seconds,
+        "images_per_second": num_new / seconds if num_new else None,
+        "versions": versions(),
+        "shown": show_some(benchmark, subject.paints, subject.prompt, queries, found, folder),
+    }
+    write_results(folder, content)
+    return content
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+
+
+def _training(benchmark: Benchmark, config: dict[str, Any]) -> str:
+    """Whether a run with this config has learnt the benchmark's tasks alone; what has no config has learnt all."""
+    sources = (re.fullmatch(r"data\.sources\.(.+)\.weight", key) for key in config)
+    learnt = {match[1] for match in sources if match and config[match[0]] > 0}
+    return "separate" if learnt and learnt <= {task.name for task in benchmark.tasks} else "joint"

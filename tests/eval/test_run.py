@@ -1,0 +1,213 @@
+"""A run: what results.json says of it, and that it says it in strict JSON."""
+
+import hashlib
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data.tasks import SOURCES
+from engine.config import flatten
+from eval.ade20k_semantic import BENCHMARK as ADE
+from eval.lol import BENCHMARK as LOL
+from eval.lol import Lol
+from eval.nyuv2_depth import BENCHMARK as NYU
+from eval.results import digest, line, versions, write_results
+from eval.run import choose, half_size, network, oracle, run
+from tests.eval.conftest import run_config, save_run, tiny_painter
+from util.dist import join_world
+
+ALONE = join_world("cpu")
+KEYS = {
+    *("benchmark", "metrics", "headline", "paper", "prompt", "checkpoint", "oracle", "training", "seed", "model"),
+    *("num_images", "num_expected", "complete", "size", "batch_size", "precision", "device", "num_ranks"),
+    *("seconds", "images_per_second", "versions", "shown"),
+}
+
+
+def strictly(path):
+    """Parsed, refusing what only Python's JSON knows."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def measure(benchmark, subject, world, folder, limit=None, **options):
+    run(benchmark, subject, choose(benchmark, [world], limit), folder, ALONE, **options)
+    return strictly(folder / "results.json")
+
+
+def test_results_of_a_network(world, ckpt, tmp_path):
+    content = measure(LOL, network(LOL, [world], ckpt), world, tmp_path, batch_size=4)
+    assert content.keys() >= KEYS
+    assert content["prompt"] == {"name": "100", "kind": "searched"}
+    assert content["checkpoint"] == {"path": str(ckpt), "sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest()}
+    assert content["oracle"] is None
+    assert (content["training"], content["seed"]) == ("joint", 3)
+    assert (content["model"]["embed_dim"], content["model"]["img_size"]) == (16, [96, 48])
+    assert (content["size"], content["batch_size"], content["precision"]) == ([48, 48], 4, "fp32")
+    assert (content["num_images"], content["num_expected"], content["complete"]) == (5, 15, False)
+    assert content["num_ranks"] == 1
+    assert content["images_per_second"] == pytest.approx(5 / content["seconds"])
+    assert content["paper"] == {"psnr": 22.40, "ssim_paper": 0.872}
+    assert content["headline"] == ["psnr", "ssim_paper"]
+    assert content["metrics"].keys() == {"psnr", "ssim_paper", "ssim_standard"}
+    assert content["versions"]["torch"] == torch.__version__.split("+")[0] or content["versions"]["torch"]
+
+
+def test_results_of_an_oracle(world, tmp_path):
+    content = measure(LOL, oracle(LOL, 32, 1.5), world, tmp_path)
+    assert content.keys() >= KEYS
+    assert content["oracle"] == {"noise": 1.5}
+    assert content["size"] == [32, 32]
+    assert {content[key] for key in ("prompt", "checkpoint", "training", "seed", "model")} == {None}
+
+
+def test_shown_are_the_best_the_median_and_the_worst(world, ckpt, tmp_path):
+    content = measure(LOL, network(LOL, [world], ckpt), world, tmp_path)
+    lines = map(json.loads, (tmp_path / "records/rank0.jsonl").read_text().splitlines())
+    records = {key.split()[0]: record for key, record in lines}
+    order = sorted(records, key=lambda name: -records[name]["psnr"])
+    assert [(shown["rank"], shown["name"]) for shown in content["shown"]] == [
+        ("best", order[0]),
+        ("median", order[2]),
+        ("worst", order[4]),
+    ]
+    for shown in content["shown"]:
+        assert shown["columns"] == ["prompt", "prompt target", "query", "painted", "decoded", "truth", "error"]
+        assert shown["scores"] == {key: records[shown["name"]][key] for key in ("psnr", "ssim_paper")}
+        assert (tmp_path / shown["file"]).is_file()
+
+
+def test_a_strip_shows_what_its_columns_say(world, ckpt, tmp_path):
+    """The first two columns are the prompt pair."""
+    content = measure(LOL, network(LOL, [world], ckpt), world, tmp_path, limit=1)
+    strip = np.asarray(Image.open(tmp_path / content["shown"][0]["file"]))
+    width = round(56 * 224 / 40)
+    for column, folder in enumerate(("low", "high")):
+        left = column * (width + 4)
+        with Image.open(world / f"light_enhance/our485/{folder}/100.png") as picture:
+            due = np.asarray(picture.resize((width, 224), Image.Resampling.NEAREST))
+        np.testing.assert_array_equal(strip[-224:, left : left + width], due)
+
+
+def test_complete_is_the_official_number(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(LOL, "num_expected", 5)
+    assert measure(LOL, oracle(LOL, 32), world, tmp_path / "all")["complete"]
+    assert not measure(LOL, oracle(LOL, 32), world, tmp_path / "some", limit=4)["complete"]
+
+
+def test_a_run_may_be_extended_and_repeated(world, ckpt, tmp_path):
+    subject = network(LOL, [world], ckpt)
+    whole = measure(LOL, subject, world, tmp_path / "whole", batch_size=2)
+    assert measure(LOL, subject, world, tmp_path / "part", limit=2, batch_size=2)["num_images"] == 2
+    more = measure(LOL, subject, world, tmp_path / "part", batch_size=2)
+    assert more["metrics"] == whole["metrics"]
+    assert more["images_per_second"] == pytest.approx(3 / more["seconds"])
+    again = measure(LOL, subject, world, tmp_path / "part", batch_size=2)
+    assert again["images_per_second"] is None
+    assert again["metrics"] == whole["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"prompt": "101"}, "prompt"),
+        ({"side": 64}, "size"),
+        ({"precision": "bf16"}, "precision"),
+        ({"ckpt": True}, "checkpoint"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_folder_holds_one_run(world, ckpt, tmp_path, change, named):
+    before = measure(LOL, network(LOL, [world], ckpt), world, tmp_path / "out", limit=1)
+    if "ckpt" in change:
+        change = {"ckpt": save_run(tmp_path, tiny_painter(1), flatten(run_config(world, tmp_path)))}
+    other = network(LOL, [world], **{"ckpt": ckpt, **change})
+    with pytest.raises(ValueError, match=f"out holds results of a run with another {named}; remove it, or give"):
+        measure(LOL, other, world, tmp_path / "out", limit=1)
+    assert strictly(tmp_path / "out/results.json") == before
+
+
+@pytest.mark.parametrize(
+    ("weights", "training"),
+    [
+        ({"enhance": 1.0, "derain": 0.0}, "separate"),
+        ({"enhance": 1.0, "derain": 0.1}, "joint"),
+        ({"derain": 1.0}, "joint"),
+        ({}, "joint"),
+    ],
+)
+def test_training_is_separate_if_the_run_learnt_these_tasks_alone(world, tmp_path, weights, training):
+    config = run_config(world, tmp_path)
+    sources = {name: replace(config.data.sources["enhance"], weight=weight) for name, weight in weights.items()}
+    told = flatten(replace(config, data=replace(config.data, sources=sources)))
+    subject = network(LOL, [world], save_run(tmp_path, tiny_painter(), told))
+    assert subject.facts["training"] == training
+
+
+def test_a_separate_run_of_two_tasks():
+    class Two(Lol):
+        def __init__(self):
+            self.views = (SOURCES["enhance"], SOURCES["derain"])
+
+    from eval.run import _training
+
+    config = {"data.sources.enhance.weight": 1.0, "data.sources.derain.weight": 2.0}
+    assert _training(Two(), config) == "separate"
+    assert _training(Two(), {"data.sources.enhance.weight": 1.0}) == "separate"
+    assert _training(Two(), {**config, "data.sources.coco_pose.weight": 0.5}) == "joint"
+
+
+def test_weights_alone_are_joint_and_without_a_seed(world, tmp_path):
+    torch.save({"model": {"a": torch.ones(1)}}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth does not fit the model"):
+        network(LOL, [world], tmp_path / "a.pth", model="painter_vit_tiny")
+
+
+def test_size_is_half_a_canvas_zoomed_to_whole_patches():
+    class Zoomed(Lol):
+        zoom = 1.25
+
+    painter = tiny_painter()
+    assert half_size(LOL, painter) == (48, 48)
+    assert half_size(Zoomed(), painter) == (64, 64)  # 60 is none of 16
+    assert half_size(Zoomed(), painter, 96) == (96, 96)
+    assert oracle(LOL).facts["size"] == (448, 448)
+    assert oracle(Zoomed()).facts["size"] == (560, 560)
+
+
+def test_nothing_to_evaluate(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(NYU, "queries", lambda roots: [], raising=False)
+    with pytest.raises(ValueError, match=r"nyuv2_depth: there is nothing to evaluate under .*; see docs/DATA\.md"):
+        choose(NYU, [world])
+
+
+def test_a_line_for_humans():
+    metrics = {"rms": 0.2912, "abs_rel": 0.081, "d1": math.nan, "silog": 9.0}
+    told = "nyuv2_depth: RMSE 0.291 (paper 0.288), A.Rel 0.081 (paper 0.080), δ1 nan (paper 0.950); 654 images"
+    assert line(NYU, metrics, 654) == told
+    assert line(ADE, {"mIoU": 49.94}, 20) == (
+        "ade20k_semantic: mIoU 49.9 (paper 49.9); 20 images of 2000: not comparable"
+    )
+
+
+def test_what_is_no_number_is_null(tmp_path):
+    content = {"a": [math.nan, (math.inf, 1.5)], "b": {"c": -math.inf, "d": None, "e": "ü"}, "f": np.float64("nan")}
+    assert strictly(write_results(tmp_path, content)) == {
+        "a": [None, [None, 1.5]],
+        "b": {"c": None, "d": None, "e": "ü"},
+        "f": None,
+    }
+
+
+def test_digest_and_versions(tmp_path):
+    (tmp_path / "a").write_bytes(b"painter" * 100_000)
+    assert digest(tmp_path / "a") == hashlib.sha256(b"painter" * 100_000).hexdigest()
+    assert {"python", "torch", "numpy"} <= versions().keys()
