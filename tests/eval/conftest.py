@@ -28,7 +28,7 @@ TINY = PainterConfig((96, 48), 16, 16, 4, 2, decoder_embed_dim=4, pretrain_img_s
 NUM_QUERIES = {"nyuv2_depth": 4, "ade20k_semantic": 3, "sidd": 3, "lol": 5, "derain": 4}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Tiny networks run fastest so, and the same everywhere."""
     threads = torch.get_num_threads()
