@@ -17,7 +17,7 @@ class Precision:
 
     def __post_init__(self) -> None:
         if self.name == "fp16" and self.device == "cpu":
-            raise ValueError("fp16 does not train on the CPU; use --optim.precision bf16 or fp32")
+            raise ValueError("fp16 needs a GPU; give the precision bf16 or fp32")
 
     def autocast(self) -> AbstractContextManager[None]:
         """Run what follows in this precision."""

@@ -28,7 +28,7 @@ from util.visualize import mistakes
 NUM_CLASSES = ADE20K_SEMANTIC.palette.num
 
 
-class Annotated(NamedTuple):
+class Labelled(NamedTuple):
     """A photograph and its annotation."""
 
     name: str
@@ -48,12 +48,12 @@ class AdeSemantic(Benchmark):
         """A training image."""
         return f"ade20k/images/training/{name}.jpg", f"ade20k/annotations_with_color/training/{name}.png"
 
-    def queries(self, roots: Roots) -> list[Annotated]:
+    def queries(self, roots: Roots) -> list[Labelled]:
         """The validation images."""
         pairs = paired(roots, ("ade20k/images/validation", "ade20k/annotations/validation"))
-        return [Annotated(Path(image).stem, find(roots, image), find(roots, label)) for image, label in pairs]
+        return [Labelled(Path(image).stem, find(roots, image), find(roots, label)) for image, label in pairs]
 
-    def read(self, query: Annotated) -> Case:
+    def read(self, query: Labelled) -> Case:
         """The truth: classes (H, W)."""
         classes = read_ade(query.annotation)
         check_same_size(query.image, query.annotation, classes.shape)
@@ -71,7 +71,7 @@ class AdeSemantic(Benchmark):
         """The cells of the matrix."""
         return {"cells": sparse(confusion(pred, case.truth, NUM_CLASSES))}
 
-    def summarise(self, records: Sequence[Record], queries: Sequence[Annotated]) -> dict[str, float]:
+    def summarise(self, records: Sequence[Record], queries: Sequence[Labelled]) -> dict[str, float]:
         """Of the sum of all matrices."""
         cells = itertools.chain.from_iterable(record["cells"] for record in records)
         return semantic_scores(dense(cells, NUM_CLASSES))

@@ -36,7 +36,7 @@ from util.image import read_rgb
 
 PHOTOS, ANNOTATIONS = "coco/val2017", "coco/annotations/person_keypoints_val2017.json"
 DETECTIONS = "coco_pose/person_detection_results/COCO_val2017_detections_AP_H_56_person.json"
-PLAIN = "coco_pose/data_pair/train_256x192_aug0"  # training crops in the plain view, where there are files of them
+COPY = "coco_pose/data_pair/train_256x192_aug0"  # training crops in the plain view, where there are files of them
 
 
 class Detected(NamedTuple):
@@ -78,7 +78,7 @@ class CocoPose(Benchmark):
 
     def prompt_files(self, task: Task, name: str) -> tuple[str, str]:
         """A training crop."""
-        return f"{PLAIN}/{name}_image.png", f"{PLAIN}/{name}_label.png"
+        return f"{COPY}/{name}_image.png", f"{COPY}/{name}_label.png"
 
     def named(self, pairs: Sequence[Pair], roots: Roots) -> dict[str, Pair]:
         """By photograph and number of the person in it; of crops in files the plain ones alone."""
@@ -189,7 +189,7 @@ def _name(pair: Pair, known: Mapping[str, Mapping[tuple[str, str], int]]) -> str
     """Such as 000000000165_box0."""
     path = PurePosixPath(pair.image_path)
     if pair.label is None:
-        return path.stem.removesuffix("_image") if str(path.parent) == PLAIN else None
+        return path.stem.removesuffix("_image") if str(path.parent) == COPY else None
     number = known[pair.target_path].get((path.name, pair.label))
     return None if number is None else f"{path.stem}_box{number}"
 

@@ -14,6 +14,8 @@ from eval.run import Precision, Subject, choose, network, oracle, run
 from util.dist import World, join_world, leave_world
 from util.parallel import one_line_errors
 
+MAX_SIDE = 4096
+
 
 @dataclass(frozen=True)
 class Options:
@@ -61,6 +63,8 @@ class Options:
             raise ValueError(f"--num_workers {self.num_workers} must be 0 or more; 0 reads in this process")
         if any(number is not None and number < 1 for number in (self.limit, self.size, self.batch_size)):
             raise ValueError("--limit, --size and --batch_size must be 1 or more")
+        if self.size is not None and self.size > MAX_SIDE:
+            raise ValueError(f"--size {self.size} is more than {MAX_SIDE} pixels")
         if self.cross_check and not self.save_images:
             raise ValueError("--cross_check measures saved predictions; add --save_images")
 

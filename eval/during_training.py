@@ -1,26 +1,18 @@
 """Benchmarks as probes of a training run: their own metrics, on a few queries, every so many steps."""
 
-import importlib
+import logging
 import math
 from collections.abc import Sequence
 
 from engine.config import RunConfig
 from engine.train import Probe
 from eval.benchmark import Benchmark, Query
-from eval.paper import TITLES
 from eval.prompts import Prompt, read_prompt
 from eval.records import Records
-from eval.run import below_prompt, choose, run
+from eval.run import below_prompt, benchmark_of, choose, run
 from models import Painter
 from util.dist import World
 from util.logger import Scalars
-
-
-def benchmark_of(name: str) -> Benchmark:
-    """The benchmark of a file beside this one; ValueError lists those that there are."""
-    if name not in TITLES:
-        raise ValueError(f"unknown benchmark {name!r}; known are {', '.join(TITLES)}")
-    return importlib.import_module(f"eval.{name}").BENCHMARK
 
 
 def probes(config: RunConfig) -> list[Probe]:
@@ -55,6 +47,10 @@ def _measure(
     if world.is_main:
         Records(folder).clear()  # of an earlier run, which may have had other weights at this step
     workers = 2 if config.data.num_workers is None else config.data.num_workers
-    found = run(benchmark, subject, queries, folder, world, config.optim.micro_batch, workers)
+    try:
+        found = run(benchmark, subject, queries, folder, world, config.optim.micro_batch, workers)
+    except ValueError as error:  # on all ranks; it is no reason to stop training
+        logging.warning("no metrics of %s at step %d: %s", benchmark.name, step, error)
+        return {}
     metrics = found.get("metrics", {})
     return {f"benchmark/{benchmark.name}/{key}": value for key, value in metrics.items() if math.isfinite(value)}

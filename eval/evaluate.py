@@ -1,6 +1,7 @@
 """Paint, decode and measure every query once, whatever the number of processes and however often it is stopped."""
 
 import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,43 +39,39 @@ def evaluate(
     batch_size: int = 8,
     num_workers: int = 0,
     images: Path | None = None,
-) -> list[Record]:
-    """The record of each query, in their order, on rank 0; nothing on the others.
+) -> tuple[list[Record], int]:
+    """The record of each query, in their order, and how many are new, on rank 0; nothing on the others.
 
     `images`: a folder for the predictions. Ranks take batches in turn, and these do not depend on how many ranks
     there are, so the numbers do not either. Batches whose queries all have a record are not painted again, unless
-    their files have changed since.
+    their files have changed since. What goes wrong on one rank is a ValueError on all.
     """
-    done = from_main(records.read() if world.is_main else {})
-    keys = {query.name: f"{query.name} {fingerprint(query):08x}" for query in queries}
+    done, keys = from_main((records.read(), _keys(queries)) if world.is_main else ({}, {}))
     batches = [queries[i : i + batch_size] for i in range(0, len(queries), batch_size)]
     todo = [batch for batch in batches if any(keys[query.name] not in done for query in batch)]
     mine = todo[world.rank :: world.size]
-
-    def judge(case: Case, painted: Sequence[Tensor]) -> tuple[str, Record]:
-        try:
-            pred = benchmark.decode(painted, case)
-            if images:
-                benchmark.save(pred, images / case.name)
-            return case.name, benchmark.measure(pred, case)
-        except ValueError as error:
-            raise ValueError(f"{benchmark.name}, {case.name}: {error}") from None
-
     new: dict[str, Record] = {}
-    loading, workers = Loading(benchmark, paints, mine), min(num_workers, len(mine))
-    loader = DataLoader(loading, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
-    with _uninterrupted():
-        loaded = map(_raised, loader)  # starts the processes
-    judged = _judged(loaded, paints, judge, num_threads=max(1, num_workers))
-    for name, record in tqdm(
-        judged, benchmark.name, sum(map(len, mine)), unit="image", disable=not world.is_main, smoothing=0.1
-    ):
-        if (key := keys[name]) not in done:
-            records.append(key, record, world.rank)
-            new[key] = record
-    for found in gather(new):
-        done |= found
-    return [done[keys[query.name]] for query in queries] if world.is_main else []
+    problem = None
+    try:
+        judged = _judge_all(benchmark, paints, mine, num_workers, images)
+        total = sum(map(len, mine))
+        for name, record in tqdm(judged, benchmark.name, total, unit="image", disable=not world.is_main, smoothing=0.1):
+            if (key := keys[name]) not in done:
+                records.append(key, record, world.rank)
+                new[key] = record
+    except (ValueError, OSError) as error:
+        problem = str(error)
+    found, problems = zip(*(gather((new, problem)) or [({}, None)]), strict=True)
+    if problem := from_main(next(filter(None, problems), None)):
+        raise ValueError(problem)
+    for part in found:
+        done |= part
+    return ([done[keys[query.name]] for query in queries] if world.is_main else []), sum(map(len, found))
+
+
+def _keys(queries: Sequence[Query]) -> dict[str, str]:
+    """What the records of these queries are called, by the names of the queries."""
+    return {query.name: f"{query.name} {fingerprint(query):08x}" for query in queries}
 
 
 def fingerprint(value: Any) -> int:
@@ -109,6 +106,9 @@ class Loading(Dataset[Prepared | ValueError]):
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Ctrl-C waits for the end; processes that are started inside never hear it: it is for this one to stop them."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears Ctrl-C
+        yield
+        return
     heard: list[int] = []
     handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
     try:
@@ -117,6 +117,41 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
     if heard:
         raise KeyboardInterrupt
+
+
+def _judge_all(
+    benchmark: Benchmark, paints: Paints, batches: Sequence[Sequence[Query]], num_workers: int, images: Path | None
+) -> Iterator[tuple[str, Record]]:
+    """Names and records of all queries of these batches, read by loader processes."""
+
+    def judge(case: Case, painted: Sequence[Tensor]) -> tuple[str, Record]:
+        try:
+            pred = benchmark.decode(painted, case)
+            if images:
+                benchmark.save(pred, images / case.name)
+            return case.name, benchmark.measure(pred, case)
+        except ValueError as error:
+            raise ValueError(f"{benchmark.name}, {case.name}: {error}") from None
+
+    loading, workers = Loading(benchmark, paints, batches), min(num_workers, len(batches))
+    loader = DataLoader(loading, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+    with _uninterrupted(), _explained():
+        loaded = map(_raised, loader)  # starts the processes
+    with _explained():
+        yield from _judged(loaded, paints, judge, num_threads=max(1, num_workers))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What a want of memory raises, as a sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise ValueError("the device's memory does not hold a batch; give a smaller --batch_size") from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ValueError("a loader's process died, perhaps for want of memory; give a smaller --num_workers") from None
 
 
 def _as_it_is(batch: Any) -> Any:

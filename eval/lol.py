@@ -5,18 +5,16 @@
 Expected with the released weights: PSNR 22.34, SSIM .872 (`ssim_paper`).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from data.roots import Roots
 from data.tasks import Task
 from data.tasks.restoration import ENHANCE
-from eval.benchmark import Case, Record, means
+from eval.benchmark import Case, Record
 from eval.command import main
 from eval.metrics.restoration import lol_ssim_paper, lol_ssim_standard, psnr
-from eval.restored import Degraded, Restored, degraded
+from eval.restored import Restored
 
 
 class Lol(Restored):
@@ -31,10 +29,6 @@ class Lol(Restored):
         """A training photograph."""
         return f"light_enhance/our485/low/{name}.png", f"light_enhance/our485/high/{name}.png"
 
-    def queries(self, roots: Roots) -> list[Degraded]:
-        """eval15."""
-        return degraded(roots, [entry for job in ENHANCE.sources(roots, "val") for entry in job.entries])
-
     def measure(self, pred: NDArray[Any], case: Case) -> Record:
         """Three numbers."""
         truth = case.truth / 255
@@ -43,10 +37,6 @@ class Lol(Restored):
             "ssim_paper": lol_ssim_paper(pred, truth),
             "ssim_standard": lol_ssim_standard(pred, truth),
         }
-
-    def summarise(self, records: Sequence[Record], queries: Sequence[Degraded]) -> dict[str, float]:
-        """Their means."""
-        return means(records)
 
 
 BENCHMARK = Lol()

@@ -16,15 +16,13 @@ from torch import Tensor
 from data.pairs import Pair
 from data.roots import Roots, find
 from data.tasks import Task
-from data.tasks.depth import MAX_MM, NYUV2_DEPTH
+from data.tasks.depth import MAX_MM, NYUV2_DEPTH, SYNC, TEST
 from eval.benchmark import Benchmark, Case, Picture, Record, means
 from eval.command import main
 from eval.metrics.depth import depth_errors
 from util.files import write_png
 from util.image import check_same_size, read_rgb, read_uint16
 from util.visualize import heat
-
-SYNC, TEST = "nyu_depth_v2/sync/", "nyu_depth_v2/official_splits/test/"
 
 
 class Frame(NamedTuple):
@@ -45,17 +43,17 @@ class NyuDepth(Benchmark):
 
     def prompt_files(self, task: Task, name: str) -> tuple[str, str]:
         """A frame of the synced training data."""
-        return f"{SYNC}{name}.jpg", f"{SYNC}{name.replace('/rgb_', '/sync_depth_')}.png"
+        return f"{SYNC}/{name}.jpg", f"{SYNC}/{name.replace('/rgb_', '/sync_depth_')}.png"
 
     def named(self, pairs: Sequence[Pair], roots: Roots) -> dict[str, Pair]:
         """By scene and frame."""
-        return {str(Path(pair.image_path).with_suffix("")).removeprefix(SYNC): pair for pair in pairs}
+        return {str(Path(pair.image_path).with_suffix("")).removeprefix(f"{SYNC}/"): pair for pair in pairs}
 
     def queries(self, roots: Roots) -> list[Frame]:
         """The official test images."""
         entries = [entry for job in NYUV2_DEPTH.sources(roots, "val") for entry in job.entries]
         return [
-            Frame(str(Path(image).with_suffix("")).removeprefix(TEST), find(roots, image), find(roots, depth))
+            Frame(str(Path(image).with_suffix("")).removeprefix(f"{TEST}/"), find(roots, image), find(roots, depth))
             for image, depth, _ in entries
         ]
 

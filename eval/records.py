@@ -20,8 +20,10 @@ class Records:
         """Say what decides the values of these records; returns what is wrong if the folder holds another run's."""
         file = self.folder / "run.json"
         identity = json.loads(json.dumps(identity))
-        if file.is_file() and (other := json.loads(file.read_text())) != identity:
-            changed = sorted(key for key in identity | other if identity.get(key) != other.get(key))
+        other = _parsed(file.read_bytes()) if file.is_file() else identity
+        if other != identity:
+            keys = identity | (other if isinstance(other, dict) else {})
+            changed = sorted(key for key in keys if not isinstance(other, dict) or identity.get(key) != other.get(key))
             return (
                 f"{self.folder.parent} holds results of a run with another {', '.join(changed)}; "
                 "remove it, or give another --out_dir"
@@ -37,12 +39,10 @@ class Records:
         """Records by the name of their query. A line that was cut when the run was stopped counts as none."""
         found: dict[str, Record] = {}
         for file in sorted(self.folder.glob("rank*.jsonl")):
-            for line in file.read_text().splitlines():
-                try:
-                    name, record = json.loads(line)
-                except ValueError:
-                    continue
-                found[name] = record
+            for line in file.read_bytes().splitlines():
+                match _parsed(line):
+                    case [str(name), dict(record)]:
+                        found[name] = record
         return found
 
     def append(self, name: str, record: Record, rank: int) -> None:
@@ -50,6 +50,14 @@ class Records:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"rank{rank}.jsonl").open("a+b") as stream:
             stream.write(b"\n" * _is_cut(stream) + json.dumps([name, record]).encode() + b"\n")
+
+
+def _parsed(line: bytes) -> Any:
+    """A JSON value; None if it is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_cut(stream: IO[bytes]) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from data.roots import Roots, find
 from data.tasks import Entry, Interp
 from data.tasks.restoration import Restoration
-from eval.benchmark import Benchmark, Case, Picture, Record
+from eval.benchmark import Benchmark, Case, Picture, Record, means
 from util.files import write_png
 from util.image import check_same_size, read_rgb
 from util.visualize import heat
@@ -34,6 +34,10 @@ class Restored(Benchmark):
     def __init__(self) -> None:
         self.views = (self.task,)
 
+    def queries(self, roots: Roots) -> list[Degraded]:
+        """The validation pairs of the task."""
+        return degraded(roots, [entry for job in self.task.sources(roots, "val") for entry in job.entries])
+
     def read(self, query: Degraded) -> Case:
         """The truth: bytes (H, W, 3)."""
         clean = np.asarray(read_rgb(query.clean))
@@ -47,6 +51,10 @@ class Restored(Benchmark):
     def decode(self, painted: Sequence[Tensor], case: Case) -> NDArray[Any]:
         """Clipped, not rounded."""
         return self.task.decode(painted[0], case.truth.shape[:2]).cpu().numpy()
+
+    def summarise(self, records: Sequence[Record], queries: Sequence[Degraded]) -> dict[str, float]:
+        """Means over the pairs."""
+        return means(records)
 
     def scores(self, record: Record) -> dict[str, float]:
         """Those of the paper's table."""

@@ -1,8 +1,10 @@
 """One run of a benchmark: who paints, which queries, and what is written at the end."""
 
+import importlib
 import platform
 import re
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +19,7 @@ from engine.checkpoint import load_painter
 from eval.benchmark import Benchmark, Query
 from eval.evaluate import evaluate
 from eval.painters import Network, Oracle, Paints
-from eval.paper import PAPER
+from eval.paper import PAPER, TITLES
 from eval.prompts import Prompt, read_prompt
 from eval.records import Records
 from eval.results import digest, show_some, versions, write_results
@@ -25,6 +27,13 @@ from models import Painter
 from util.dist import World, from_main
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+
+def benchmark_of(name: str) -> Benchmark:
+    """The benchmark of a file beside this one; ValueError lists those that there are."""
+    if name not in TITLES:
+        raise ValueError(f"unknown benchmark {name!r}; known are {', '.join(TITLES)}")
+    return importlib.import_module(f"eval.{name}").BENCHMARK
 
 
 class Subject(NamedTuple):
@@ -39,9 +48,15 @@ class Subject(NamedTuple):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers."""
-        checkpoint = self.facts["checkpoint"] or {}
-        decisive = ("prompt", "oracle", "size", "precision")
-        return {key: self.facts[key] for key in decisive} | {"checkpoint": checkpoint.get("sha256")}
+        decisive = ("prompt", "oracle", "model", "size", "precision")
+        pixels = [zlib.crc32(image.convert("RGB").tobytes()) for pair in self.prompt for image in pair]
+        checkpoint = (self.facts["checkpoint"] or {}).get("sha256")
+        painter = versions().get("painter")
+        return {key: self.facts[key] for key in decisive} | {
+            "checkpoint": checkpoint,
+            "pixels of the prompt": pixels,
+            "version of painter": painter,
+        }
 
 
 def network(
@@ -55,6 +70,7 @@ def network(
     device: torch.device | str = "cpu",
 ) -> Subject:
     """A checkpoint below a prompt. Raises ValueError on weights that do not fit and on a prompt that is not there."""
+    ckpt = from_main(ckpt.resolve())  # last.pth may move on meanwhile
     painter, config = load_painter(ckpt, model)
     chosen = read_prompt(benchmark, roots, prompt)
     facts = {
@@ -84,6 +100,7 @@ def below_prompt(
         "model": asdict(painter.config),
         "size": size,
         "precision": precision,
+        "variant": _variant(size, half_size(benchmark, painter), precision),
         "device": _device_name(device),
     }
     return Subject(Network(painter, benchmark, prompt, size, device, precision), prompt.pairs, facts)
@@ -91,15 +108,17 @@ def below_prompt(
 
 def oracle(benchmark: Benchmark, side: int | None = None, noise: float = 0.0) -> Subject:
     """The truth, painted at the paper's size."""
-    side = side or round(448 * benchmark.zoom)
+    due = round(448 * benchmark.zoom)
+    size = (side or due, side or due)
     facts = {
         **dict.fromkeys(("prompt", "checkpoint", "training", "seed", "model")),
         "oracle": {"noise": noise},
-        "size": (side, side),
+        "size": size,
         "precision": "fp32",
+        "variant": _variant(size, (due, due), "fp32"),
         "device": "cpu",
     }
-    return Subject(Oracle(benchmark, (side, side), noise), (), facts)
+    return Subject(Oracle(benchmark, size, noise), (), facts)
 
 
 def half_size(benchmark: Benchmark, painter: Painter, side: int | None = None) -> Size:
@@ -136,13 +155,11 @@ def run(
     identity = {"benchmark": benchmark.name, "save_images": save_images, **subject.identity}
     if refusal := from_main(records.claim(identity) if world.is_main else None):
         raise ValueError(refusal)
-    num_before, started = len(records.read()) if world.is_main else 0, time.monotonic()
-    images = folder / "images" if save_images else None
-    found = evaluate(benchmark, subject.paints, queries, records, world, batch_size, num_workers, images)
+    images, started = folder / "images" if save_images else None, time.monotonic()
+    found, num_new = evaluate(benchmark, subject.paints, queries, records, world, batch_size, num_workers, images)
     seconds = time.monotonic() - started
     if not world.is_main:
         return {}
-    num_new = max(0, len(records.read()) - num_before)
     content = {
         "benchmark": benchmark.name,
         "metrics": benchmark.summarise(found, queries),
@@ -162,6 +179,12 @@ def run(
     }
     write_results(folder, content)
     return content
+
+
+def _variant(size: Size, due: Size, precision: Precision) -> str | None:
+    """How the paper's way is left, in words; None if it is not."""
+    parts = [f"{size[1]} x {size[0]} pixels"] * (size != due) + [precision] * (precision != "fp32")
+    return ", ".join(parts) or None
 
 
 def _device_name(device: torch.device) -> str:

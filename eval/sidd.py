@@ -5,19 +5,17 @@
 Expected with the released weights: PSNR 38.66, SSIM .954 (`ssim_paper`).
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.roots import Roots
 from data.tasks import Task
 from data.tasks.restoration import DENOISE
-from eval.benchmark import Case, Record, means
+from eval.benchmark import Case, Record
 from eval.command import main
 from eval.metrics.restoration import psnr, sidd_ssim_paper, sidd_ssim_standard
-from eval.restored import Degraded, Restored, degraded
+from eval.restored import Restored
 
 
 class Sidd(Restored):
@@ -33,10 +31,6 @@ class Sidd(Restored):
         """A training patch."""
         return f"denoise/train/input/{name}.png", f"denoise/train/groundtruth/{name}.png"
 
-    def queries(self, roots: Roots) -> list[Degraded]:
-        """The blocks, image by image."""
-        return degraded(roots, [entry for job in DENOISE.sources(roots, "val") for entry in job.entries])
-
     def measure(self, pred: NDArray[Any], case: Case) -> Record:
         """Three numbers, of single precision as MATLAB's."""
         pred, truth = pred.astype(np.float32), case.truth / np.float32(255)
@@ -45,10 +39,6 @@ class Sidd(Restored):
             "ssim_paper": sidd_ssim_paper(pred, truth),
             "ssim_standard": sidd_ssim_standard(pred, truth),
         }
-
-    def summarise(self, records: Sequence[Record], queries: Sequence[Degraded]) -> dict[str, float]:
-        """Their means."""
-        return means(records)
 
 
 BENCHMARK = Sidd()

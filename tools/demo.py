@@ -5,7 +5,7 @@
 Expected: about eight minutes on two cores; then a table of the painted queries' PSNR beside two trivial answers,
 the seven benchmarks' metrics beside their ceilings, pictures in demo/pictures and a report, demo/report.html. A
 finished demo is shown again at once. Any value of configs/demo.py can be overridden:
-python tools/demo.py --optim.steps 4000 --out_dir demo/longer
+python tools/demo.py --optim.steps 8000 --out_dir demo/longer
 """
 
 import logging
@@ -28,9 +28,8 @@ from engine.load_config import load_config
 from engine.loaders import Lists, read_lists, train_batches, val_batches
 from engine.train import run
 from engine.validate import Validation, query_psnr
-from eval.during_training import benchmark_of
 from eval.paper import METRICS, PAPER, TITLES
-from eval.run import choose, network, oracle
+from eval.run import benchmark_of, choose, network, oracle
 from eval.run import run as measure
 from tools.make_toy_datasets import make_toy_datasets
 from tools.paper_table import write_tables

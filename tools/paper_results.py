@@ -1,6 +1,7 @@
 """Results of benchmarks: found, checked, and chosen for a row of the paper's tables."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple, NoReturn
 from eval.paper import HEADLINE, PROMPTS, TITLES
 
 Slot = tuple[str, str | float]  # training and kind of prompt; or "oracle" and its noise
+PROBE = ("training", "under way")  # the slot of a network that was measured while it was trained: in no table
+MOST_DIGITS = 16  # of a whole number
 WRITER = "`python -m eval.NAME`"
 WORDS = {dict: "an object", str: "text", int: "an integer", float: "a fraction", bool: "a boolean", None: "null"}
 KEYS: dict[str, tuple[Any, ...]] = {  # of a results.json: types and values; a dot leads into an object
@@ -21,6 +24,7 @@ KEYS: dict[str, tuple[Any, ...]] = {  # of a results.json: types and values; a d
     "oracle": (dict, None),
     "oracle.noise": (int, float),
     "training": ("joint", "separate", None),
+    "variant": (str, None),
     "seed": (int, None),
     "num_images": (int,),
     "num_expected": (int,),
@@ -41,6 +45,8 @@ class Result(NamedTuple):
         """What it may fill; a checkpoint that does not tell its training counts as joint, which the released are."""
         if self.content["oracle"] is not None:
             return "oracle", float(self.content["oracle"]["noise"])
+        if self.content["checkpoint"] is None:
+            return PROBE
         return self.content["training"] or "joint", self.content["prompt"]["kind"]
 
     @property
@@ -48,12 +54,17 @@ class Result(NamedTuple):
         """Alike for results of the same run."""
         prompt, checkpoint = self.content["prompt"] or {}, self.content["checkpoint"] or {}
         name, sha256 = prompt.get("name"), checkpoint.get("sha256")
-        return self.content["benchmark"], self.slot, name, sha256, self.content["seed"]
+        return self.content["benchmark"], self.slot, name, sha256, self.content["seed"], self.content["variant"]
 
     @property
-    def reach(self) -> tuple[bool, int]:
-        """Larger for a result on more images."""
-        return self.content["complete"], self.content["num_images"]
+    def reach(self) -> tuple[bool, bool, int]:
+        """Larger for a result that is made as the paper's, and for one on more images."""
+        return self.content["variant"] is None, self.content["complete"], self.content["num_images"]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it is made as the paper's scores, on all images."""
+        return self.content["complete"] and self.content["variant"] is None
 
 
 def read_results(folders: Sequence[Path]) -> list[Result]:
@@ -69,7 +80,7 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_refuse)
+        content = json.loads(path.read_bytes(), parse_constant=_refuse, parse_float=_float, parse_int=_int)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); write it again with {WRITER}") from None
     try:
@@ -80,7 +91,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} where a number or null is due")
+    raise ValueError(f"{constant[:20]} where a number or null is due")
+
+
+def _float(digits: str) -> float:
+    return value if math.isfinite(value := float(digits)) else _refuse(digits)
+
+
+def _int(digits: str) -> int:
+    return int(digits) if len(digits) < MOST_DIGITS else _refuse(digits)
 
 
 def _check(content: Any) -> None:
@@ -103,7 +122,7 @@ def _check(content: Any) -> None:
 
 
 def pick(results: Sequence[Result], benchmark: str, slots: Sequence[Slot]) -> list[Result]:
-    """The results that a row shows of a benchmark: of the first slot filled, each run once, those on most images."""
+    """The results that a row shows of a benchmark: of the first slot filled, each run once, those of most reach."""
     for slot in slots:
         if found := [r for r in distinct(results) if r.slot == slot and r.content["benchmark"] == benchmark]:
             most = max(result.reach for result in found)

@@ -17,7 +17,7 @@ import tyro
 from tyro.conf import Positional
 
 from eval.paper import MAIN, METRICS, PAPER, PROMPTS, RELEASED, SEPARATE, TITLES, Metric, Scores
-from tools.paper_results import Result, Slot, distinct, pick, read_results
+from tools.paper_results import PROBE, Result, Slot, distinct, pick, read_results
 from util.parallel import one_line_errors
 from util.tables import NOTHING, Cell, Table, escaped, markdown, picture
 from util.visualize import save_png
@@ -85,7 +85,7 @@ def score(plan: Plan, row: Row, metric: Metric, results: Sequence[Result]) -> Sc
     values = [value for r in chosen if (value := r.content["metrics"][metric.name]) is not None]
     mean = statistics.fmean(values) if values else None
     std = statistics.stdev(values) if len(values) > 1 else None
-    return Score(*place, mean, std, len(values), paper, chosen[0].content["complete"] if chosen else None)
+    return Score(*place, mean, std, len(values), paper, chosen[0].comparable if chosen else None)
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -131,6 +131,8 @@ def _notes(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
             if result.slot != row.slots[0]:
                 name = result.content["prompt"]["name"]
                 yield f"{where} with the prompt {name} that was given, as no result has the searched one"
+            if variant := result.content["variant"]:
+                yield f"{where} at {variant}: not as the paper's"
             if result.content["metrics"][metric.name] is None:
                 yield f"{where}: {metric.title} is undefined in {result.path}"
     if any(score(plan, row, metric, results).std is not None for row in plan.rows for metric in plan.metrics):
@@ -153,6 +155,8 @@ def left_out(results: Sequence[Result]) -> list[str]:
 
 
 def _reason(result: Result, results: Sequence[Result]) -> str:
+    if result.slot == PROBE:
+        return "measured while the network was trained"
     kept = next(other for other in distinct(results) if other.run == result.run)
     if kept is not result:
         return f"the same run as {kept.path}"
@@ -161,6 +165,8 @@ def _reason(result: Result, results: Sequence[Result]) -> str:
         return f"no table shows a {kind} prompt after separate training"
     if kind == "given" and pick(results, result.content["benchmark"], [(training, "searched")]):
         return "a given prompt, where another result has the searched one"
+    if result.content["variant"]:
+        return f"at {result.content['variant']}, where another is made as the paper's"
     return f"on {result.content['num_images']} of {result.content['num_expected']} images, where another has more"
 
 

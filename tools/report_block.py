@@ -104,6 +104,8 @@ def _warnings(content: dict[str, Any]) -> list[Html]:
         num, due = content["num_images"], content["num_expected"]
         words = f"{num} of {due} images, not comparable with the paper"
         result.append(tag("div", bar(num / max(due, 1), 1, words, "part"), tag("span", words), class_="incomplete"))
+    if content["variant"]:
+        result.append(tag("p", f"At {content['variant']}: not as the paper's scores were made."))
     if content["oracle"]:
         result.append(tag("p", "No model is at work: these are the best scores that painting and decoding allow."))
     if content["training"] == "separate":
@@ -116,7 +118,7 @@ def _warnings(content: dict[str, Any]) -> list[Html]:
 def _card(metric: Metric, content: dict[str, Any]) -> Html:
     """A headline metric beside the paper's: as numbers, and as a bar whose mark is the paper; longer is better."""
     ours, paper = content["metrics"].get(metric.name), PAPER[metric.benchmark][metric.name]
-    comparable = content["complete"] and not content["oracle"]
+    comparable = content["complete"] and not (content["oracle"] or content["variant"])
     words, better = _verdict(metric, ours, paper) if comparable else ("not comparable", None)
     told = "undefined" if ours is None else f"{ours:.{metric.decimals + 1}f}"
     beside = f"paper {paper:.{metric.decimals}f}"

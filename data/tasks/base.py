@@ -115,6 +115,16 @@ def to_pixels(painted: Tensor, size: Size, interp: Literal["bilinear", "nearest"
 
 def resize_painted(painted: Tensor, size: Size, interp: Literal["bilinear", "bicubic", "nearest"]) -> Tensor:
     """(C, h, w) at `size`, without antialias; to the last bit the same for any number of threads."""
-    align = {} if interp == "nearest" else {"align_corners": False}
+    if interp == "nearest":
+        rows, columns = (_nearest(*sides).to(painted.device) for sides in zip(painted.shape[1:], size, strict=True))
+        return painted[:, rows[:, None], columns]
     one_by_one = painted[:, None]  # several channels take another path, of other rounding, where there is one thread
-    return F.interpolate(one_by_one, size=size, mode=interp, **align)[:, 0]
+    return F.interpolate(one_by_one, size=size, mode=interp, align_corners=False)[:, 0]
+
+
+def _nearest(side: int, new: int) -> Tensor:
+    """The place (new,) in 0 .. side - 1 of each pixel of a resized line: PyTorch's choice on the CPU in float64.
+
+    In float32, and on other devices, it is another one here and there.
+    """
+    return F.interpolate(torch.arange(side, dtype=torch.float64)[None, None, :, None], size=(new, 1)).long().flatten()

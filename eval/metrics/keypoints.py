@@ -100,7 +100,7 @@ def average_precision(
 ) -> dict[str, float]:
     """COCO's ten numbers (STATS), 0..1, of results against keypoint annotations, of the given images or all of them.
 
-    Without results they are 0; -1 where no person is to be found. Needs pycocotools, which nothing else here does.
+    Without results they are 0; -1 where no person is to be found.
     Raises ValueError on annotations that lack something, and on results of images they do not list.
     """
     from pycocotools.cocoeval import COCOeval

@@ -6,9 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from data.tasks import TASKS, Task, keyed, task_of
+from data.tasks.base import resize_painted
 from data.tasks.depth import Depth
 
 POLICIES = {  # type -> target resize, augment, canvas crop
@@ -152,3 +154,25 @@ def test_depth_is_read_from_millimetre_files(tmp_path):
     painted = Depth().read_target(tmp_path / "depth.png")
     assert painted.mode == "RGB"
     assert np.array(painted)[..., 1].tolist() == [[0, 0, 1, 127], [254, 255, 255, 255]]
+
+
+@pytest.mark.parametrize(("side", "new"), [(560, 480), (448, 192), (448, 427), (448, 256), (5, 3), (3, 5), (7, 7)])
+def test_nearest_takes_the_same_pixels_in_any_precision(side, new):
+    """Those of PyTorch in float64 on the CPU; in float32 it takes others here and there."""
+    rows = torch.arange(side)[None, :, None].expand(1, side, 2)
+    due = F.interpolate(rows[None].double(), size=(new, 2))[0]
+    for kind in (torch.float32, torch.float64):
+        assert torch.equal(resize_painted(rows.to(kind), (new, 2), "nearest").double(), due)
+    if (side, new) == (560, 480):
+        assert (F.interpolate(rows[None].float(), size=(new, 2))[0].double() != due).any()
+
+
+@pytest.mark.parametrize("interp", ["bilinear", "bicubic", "nearest"])
+def test_resizing_does_not_hang_on_the_number_of_threads(interp):
+    painted = torch.rand(3, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 255
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(resize_painted(painted, (333, 500), interp))
+    torch.set_num_threads(before)
+    assert torch.equal(*found)

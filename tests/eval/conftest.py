@@ -208,7 +208,8 @@ from pathlib import Path
 from engine.load_config import load_config
 from engine.train import Run
 from eval.command import Options, evaluate
-from eval.during_training import benchmark_of, probes
+from eval.during_training import probes
+from eval.run import benchmark_of
 from util.dist import join_world, leave_world
 
 world, data, ckpt, out = join_world("cpu"), *map(Path, sys.argv[1:4])

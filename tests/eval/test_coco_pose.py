@@ -16,7 +16,7 @@ from data.prepare import prepare
 from data.tasks.pose import COCO_POSE, PALETTE
 from engine.infer import Predictor
 from eval import coco_pose
-from eval.coco_pose import ANNOTATIONS, BENCHMARK, DETECTIONS, PLAIN, Skeleton
+from eval.coco_pose import ANNOTATIONS, BENCHMARK, COPY, DETECTIONS, Skeleton
 from eval.painters import Oracle
 from eval.prompts import Prompt, read_prompt
 from eval.run import below_prompt, choose, oracle, run
@@ -358,7 +358,7 @@ def test_prompts_in_files_are_the_plain_ones(trained):
     assert len(pairs) > 20
     for name, pair in named.items():
         assert BENCHMARK.prompt_files(COCO_POSE, name) == (pair.image_path, pair.target_path)
-        assert pair.image_path == f"{PLAIN}/{name}_image.png"
+        assert pair.image_path == f"{COPY}/{name}_image.png"
 
 
 def test_files_and_lists_give_the_same_prompt(trained):

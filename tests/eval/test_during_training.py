@@ -9,9 +9,9 @@ import torch
 from data.tasks import SOURCES
 from engine.checkpoint import LAST
 from engine.train import run
-from eval.during_training import benchmark_of, probes
+from eval.during_training import probes
 from eval.paper import TITLES
-from eval.run import choose, network
+from eval.run import benchmark_of, choose, network
 from eval.run import run as measure
 from tests.eval.conftest import config_file, run_config, with_probes
 from tools.train import main
@@ -114,6 +114,18 @@ def stopped(config) -> str:
         main([str(config_file(config))])
     assert not list(config.out_dir.glob("*.jsonl"))
     return str(end.value)
+
+
+def test_training_outlives_a_benchmark_that_fails(root, tmp_path, caplog):
+    """Another benchmark of the same steps goes on, and so does training."""
+    config = with_probes(run_config(root, tmp_path / "run"))
+    (root / "light_enhance/eval15/low/22.png").write_bytes(b"no picture")
+    run(config, probes(config))
+    found = logged(config.out_dir)
+    assert list(found) == [2, 4]
+    assert all(key.startswith("benchmark/ade20k_semantic") for values in found.values() for key in values)
+    assert "no metrics of lol at step 2: " in caplog.text
+    assert "low/22.png is not an image" in caplog.text
 
 
 def test_an_unknown_name_lists_those_that_there_are(world, tmp_path):

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from eval import lol
 from eval.derain import BENCHMARK as DERAIN
 from eval.evaluate import evaluate
 from eval.lol import BENCHMARK as LOL
 from eval.nyuv2_depth import BENCHMARK as NYU
 from eval.records import Records
+from eval.restored import Degraded
 from eval.run import choose, network, oracle, run
 from util.dist import join_world
 
@@ -46,7 +46,7 @@ def paints(world, ckpt):
 
 
 def records_of(paints, world, folder, **options):
-    return evaluate(LOL, paints, LOL.queries([world]), Records(folder), ALONE, **options)
+    return evaluate(LOL, paints, LOL.queries([world]), Records(folder), ALONE, **options)[0]
 
 
 def lines(folder: Path) -> list[tuple[str, int]]:
@@ -110,11 +110,14 @@ def test_of_a_batch_only_what_is_missing_is_written(paints, world, tmp_path):
 
 def test_more_queries_than_before_are_added(paints, world, tmp_path):
     queries = LOL.queries([world])
-    first = evaluate(LOL, paints, queries[:2], Records(tmp_path), ALONE, batch_size=2)
+    first, num_new = evaluate(LOL, paints, queries[:2], Records(tmp_path), ALONE, batch_size=2)
+    assert num_new == 2
     again = Counting(paints)
-    assert evaluate(LOL, again, queries, Records(tmp_path), ALONE, batch_size=2)[:2] == first
+    found, num_new = evaluate(LOL, again, queries, Records(tmp_path), ALONE, batch_size=2)
+    assert (found[:2], num_new) == (first, 3)
     assert again.sizes == [2, 1]
-    assert evaluate(LOL, Counting(paints, stop=0), queries[:3], Records(tmp_path), ALONE)[:2] == first
+    found, num_new = evaluate(LOL, Counting(paints, stop=0), queries[:3], Records(tmp_path), ALONE)
+    assert (found[:2], num_new) == (first, 0)
 
 
 @pytest.mark.parametrize("folder", ["low", "high"])
@@ -171,11 +174,11 @@ def test_ctrl_c_while_loaders_start_is_heard(paints, world, tmp_path, monkeypatc
 
 def test_a_batch_from_a_loader_takes_few_open_files(paints, world, tmp_path):
     """Else large batches stop without a word where few files may be open."""
-    queries = [lol.Degraded(f"q{i}", *query[1:]) for i in range(160) for query in LOL.queries([world])[:1]]
+    queries = [Degraded(f"q{i}", *query[1:]) for i in range(160) for query in LOL.queries([world])[:1]]
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 64, before[1]))
     try:
-        found = evaluate(LOL, paints, queries, Records(tmp_path), ALONE, batch_size=40, num_workers=2)
+        found, _ = evaluate(LOL, paints, queries, Records(tmp_path), ALONE, batch_size=40, num_workers=2)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert len(found) == 160
@@ -220,5 +223,5 @@ def test_one_process_goes_on_where_two_were(two_ranks, world, ckpt, tmp_path):
     subject = network(LOL, [world], ckpt)
     records = Records(two_ranks / "lol")
     again = Counting(subject.paints, stop=0)
-    found = evaluate(LOL, again, LOL.queries([world]), records, ALONE, batch_size=2)
+    found, _ = evaluate(LOL, again, LOL.queries([world]), records, ALONE, batch_size=2)
     assert LOL.summarise(found, []) == metrics(two_ranks / "lol")

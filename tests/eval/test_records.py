@@ -85,6 +85,25 @@ def test_another_run_is_refused_and_told_what_differs(tmp_path, change, named):
     assert records.read() == {"1": {"psnr": 1.0}}
 
 
+@pytest.mark.parametrize("text", [b"[1]", b"{", b"\xff", b"7"])
+def test_a_damaged_note_of_the_run_is_another_run(tmp_path, text):
+    records = Records(tmp_path)
+    records.claim(IDENTITY)
+    (tmp_path / "records/run.json").write_bytes(text)
+    assert "holds results of a run with another benchmark, checkpoint, prompt, size; remove it" in records.claim(
+        IDENTITY
+    )
+
+
+def test_lines_that_are_no_records_count_as_none(tmp_path):
+    records = Records(tmp_path)
+    records.append("1", {"psnr": 1.0}, 0)
+    with (tmp_path / "records/rank0.jsonl").open("ab") as file:
+        file.write(b'5\n"a"\n\xff\n[1, {}]\n["2", 3]\n["3"]\n')
+    records.append("4", {}, 0)
+    assert records.read() == {"1": {"psnr": 1.0}, "4": {}}
+
+
 def test_all_is_forgotten(tmp_path):
     records = Records(tmp_path)
     records.clear()

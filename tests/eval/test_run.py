@@ -118,7 +118,7 @@ def test_a_run_may_be_extended_and_repeated(world, ckpt, tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"prompt": "101"}, "prompt"),
+        ({"prompt": "101"}, "pixels of the prompt, prompt"),
         ({"side": 64}, "size"),
         ({"precision": "bf16"}, "precision"),
         ({"ckpt": True}, "checkpoint"),
@@ -133,6 +133,33 @@ def test_a_folder_holds_one_run(world, ckpt, tmp_path, change, named):
     with pytest.raises(ValueError, match=f"out holds results of a run with another {named}; remove it, or give"):
         measure(LOL, other, world, tmp_path / "out", limit=1)
     assert strictly(tmp_path / "out/results.json") == before
+
+
+def test_another_picture_of_the_same_prompt_is_another_run(root, ckpt, tmp_path):
+    measure(LOL, network(LOL, [root], ckpt), root, tmp_path / "out", limit=1)
+    file = root / "light_enhance/our485/high/100.png"
+    with Image.open(file) as image:
+        image.transpose(Image.Transpose.ROTATE_180).save(file)
+    with pytest.raises(ValueError, match="a run with another pixels of the prompt; remove it"):
+        measure(LOL, network(LOL, [root], ckpt), root, tmp_path / "out", limit=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "variant"),
+    [
+        ({}, None),
+        ({"side": 48}, None),
+        ({"side": 64}, "64 x 64 pixels"),
+        ({"precision": "bf16"}, "bf16"),
+        ({"side": 32, "precision": "bf16"}, "32 x 32 pixels, bf16"),
+    ],
+)
+def test_how_the_papers_way_is_left_is_told(world, ckpt, options, variant):
+    assert network(LOL, [world], ckpt, **options).facts["variant"] == variant
+
+
+def test_an_oracle_of_another_size_is_a_variant():
+    assert [oracle(LOL, side).facts["variant"] for side in (None, 448, 48)] == [None, None, "48 x 48 pixels"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.during_training import benchmark_of
 from eval.paper import TITLES
+from eval.run import benchmark_of
 
 REPOSITORY = Path(__file__).parents[2]
 EVAL = REPOSITORY / "eval"

@@ -29,6 +29,7 @@ def write(folder: Path, benchmark: str, value: float | None = 1.0, /, **changes:
         "num_images": 20,
         "num_expected": 20,
         "complete": True,
+        "variant": None,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(content | changes))
@@ -415,3 +416,31 @@ def test_the_paper_needs_no_result_of_ours(tmp_path):
     for row, scores in (("paper", PAPER), ("released weights (measured by the original code)", RELEASED)):
         values = [float(cell.text) for cell in cells(tmp_path, 0, row).values()]
         assert values == [value for metrics in scores.values() for value in metrics.values()]
+
+
+def test_a_variant_stands_in_where_nothing_is_made_as_the_papers(tmp_path):
+    path = write(tmp_path / "bf16", "lol", 30, variant="64 x 64 pixels, bf16", checkpoint=sha("bb"))
+    results = read_results([tmp_path])
+    table = tables(results)[0]
+    assert "30.00*" in [cell.text for cell in table.rows[-1]] or "30.00" in [cell.text for cell in table.rows[-1]]
+    assert "LoL enhancement (ours) at 64 x 64 pixels, bf16: not as the paper's" in table.notes
+    assert not any(cell.delta for row in table.rows for cell in row)
+    write(tmp_path / "fp32", "lol", 22)
+    results = read_results([tmp_path])
+    assert "22.00" in [cell.text for cell in tables(results)[0].rows[-1]]
+    assert left_out(results) == [f"{path}: at 64 x 64 pixels, bf16, where another is made as the paper's"]
+
+
+def test_a_network_in_training_is_in_no_table(tmp_path):
+    path = write(tmp_path / "probe", "lol", 30, checkpoint=None, training=None, seed=None)
+    results = read_results([tmp_path])
+    assert all("30.00" not in cell.text for table in tables(results) for row in table.rows for cell in row)
+    assert left_out(results) == [f"{path}: measured while the network was trained"]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400])
+def test_numbers_without_end_are_refused(tmp_path, number):
+    path = write(tmp_path, "lol", 30)
+    path.write_text(path.read_text().replace("30", number))
+    with pytest.raises(ValueError, match=r"results\.json is not JSON \(-?[19][e9]+.* where a number or null is due"):
+        read_results([tmp_path])

@@ -54,6 +54,7 @@ def save_result(folder: Path, benchmark: str, **changes) -> dict:
         "num_images": 100,
         "num_expected": 100,
         "complete": True,
+        "variant": None,
         "size": [448, 448],
         "batch_size": 8,
         "precision": "fp32",
