@@ -109,7 +109,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def save(self, pred: Any, stem: Path) -> None:
-        """Write a prediction as files that begin with `stem`, in the data set's own format."""
+        """Write a prediction as `stem`.png, in the data set's own format, and other files that begin with `stem`."""
 
     @abstractmethod
     def show(self, pred: Any, case: Case) -> Mapping[str, Picture]:

@@ -151,7 +151,7 @@ class CocoPose(Benchmark):
         write_png(stem, drawn(pred.crop, pred.points, pred.points[:, 2] > VISIBLE))
 
     def show(self, pred: Skeleton, case: Case) -> Mapping[str, Picture]:
-        """Keypoints that count, and labelled joints; `error`: found ones red, the true green, white lines between."""
+        """Keypoints that count, and labelled joints; `error`: found ones red, the true gray, white lines between."""
         (points, crop), true = pred, case.truth.plain
         seen = points[:, 2] > VISIBLE
         return {

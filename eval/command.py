@@ -1,6 +1,7 @@
 """The command of a benchmark: `python -m eval.NAME --ckpt C --data_root D`, alone or under torchrun."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,9 @@ class Options:
             raise ValueError("--limit, --size and --batch_size must be 1 or more")
         if self.size is not None and self.size > MAX_SIDE:
             raise ValueError(f"--size {self.size} is more than {MAX_SIDE} pixels")
+        for root in self.data_root or (Path("--data_root"),):
+            if not root.is_dir():
+                raise ValueError(f"{root} is not a folder; give --data_root the folders that hold the data")
         if self.cross_check and not self.save_images:
             raise ValueError("--cross_check measures saved predictions; add --save_images")
 
@@ -99,7 +103,9 @@ def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
     """The run, as one rank sees it."""
     folder, workers = options.folder(benchmark.name), options.num_workers
     check = cross_check.find_check(benchmark.name) if options.cross_check else None
-    queries = choose(benchmark, options.data_root, options.limit)
+    _check_writable(folder)
+    there = choose(benchmark, options.data_root)
+    queries = there[: options.limit]
     found = run(
         benchmark,
         subject(benchmark, options, world),
@@ -109,13 +115,24 @@ def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
         options.batch_size,
         max(1, min(8, (os.cpu_count() or 1) // world.local_size)) if workers is None else workers,
         options.save_images,
+        len(there),
     )
     if world.is_main:
-        print(f"{line(benchmark, found['metrics'], found['num_images'])} -> {folder / 'results.json'}")
+        print(f"{line(benchmark, found)} -> {folder / 'results.json'}")
         if check:
             official = cross_check.measure(check, folder / "images", queries, options.data_root)
             write_results(folder, found | {"cross_check": official})
             print(cross_check.table(official["tool"], found["metrics"], official["metrics"]))
+
+
+def _check_writable(folder: Path) -> None:
+    """ValueError now, and not after hours of painting."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out_dir {folder} cannot be written to ({error.strerror}); give another") from None
 
 
 def subject(benchmark: Benchmark, options: Options, world: World) -> Subject:

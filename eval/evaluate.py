@@ -46,9 +46,9 @@ def evaluate(
     there are, so the numbers do not either. Batches whose queries all have a record are not painted again, unless
     their files have changed since. What goes wrong on one rank is a ValueError on all.
     """
-    done, keys = from_main((records.read(), _keys(queries)) if world.is_main else ({}, {}))
+    done, keys, names = from_main(_state(queries, records, images) if world.is_main else ({}, {}, set()))
     batches = [queries[i : i + batch_size] for i in range(0, len(queries), batch_size)]
-    todo = [batch for batch in batches if any(keys[query.name] not in done for query in batch)]
+    todo = [batch for batch in batches if any(query.name in names for query in batch)]
     mine = todo[world.rank :: world.size]
     new: dict[str, Record] = {}
     problem = None
@@ -69,9 +69,14 @@ def evaluate(
     return ([done[keys[query.name]] for query in queries] if world.is_main else []), sum(map(len, found))
 
 
-def _keys(queries: Sequence[Query]) -> dict[str, str]:
-    """What the records of these queries are called, by the names of the queries."""
-    return {query.name: f"{query.name} {fingerprint(query):08x}" for query in queries}
+def _state(
+    queries: Sequence[Query], records: Records, images: Path | None
+) -> tuple[dict[str, Record], dict[str, str], set[str]]:
+    """Records there are; what those of the queries are called, by query; names of queries that are to be painted."""
+    done = records.read()
+    keys = {query.name: f"{query.name} {fingerprint(query):08x}" for query in queries}
+    saved = {name for name in keys if not images or (images / f"{name}.png").is_file()}
+    return done, keys, {name for name, key in keys.items() if key not in done or name not in saved}
 
 
 def fingerprint(value: Any) -> int:
@@ -149,6 +154,8 @@ def _explained() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise ValueError("the device's memory does not hold a batch; give a smaller --batch_size") from None
     except RuntimeError as error:
+        if "allocate memory" in str(error):
+            raise ValueError("the memory does not hold a batch; give a smaller --batch_size or --size") from None
         if "DataLoader worker" not in str(error):
             raise
         raise ValueError("a loader's process died, perhaps for want of memory; give a smaller --num_workers") from None

@@ -59,6 +59,8 @@ class Network:
         for task, predictor in self.predictors.items():
             mine = [i for i, view in enumerate(self.views) if view is task]
             found = predictor.paint(halves[:, mine].flatten(0, 1)).unflatten(0, (len(batch), -1))
+            if not found.isfinite().all():
+                raise ValueError("the network paints values that are not finite: its weights are broken, or overflow")
             order += mine
             for row, views in zip(painted, found, strict=True):
                 row += list(views)

@@ -29,16 +29,26 @@ def write_results(folder: Path, content: Mapping[str, Any]) -> Path:
     return file
 
 
-def line(benchmark: Benchmark, metrics: Mapping[str, float], num_images: int) -> str:
-    """The headline metrics beside the paper's."""
+def known_results(folder: Path) -> dict[str, Any]:
+    """What an earlier run wrote to results.json; empty if there is none, or none that can be read."""
+    try:
+        content = json.loads((folder / "results.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def line(benchmark: Benchmark, content: Mapping[str, Any]) -> str:
+    """The headline metrics of a results.json beside the paper's."""
+    metrics = content["metrics"]
     columns = [metric for metric in METRICS if metric.benchmark == benchmark.name]
     shown = [
         f"{column.title} {metrics[column.name]:.{column.decimals}f}"
         f" (paper {PAPER[benchmark.name][column.name]:.{column.decimals}f})"
         for column in columns
     ]
-    part = "" if num_images == benchmark.num_expected else f" of {benchmark.num_expected}: not comparable"
-    return f"{benchmark.name}: {', '.join(shown)}; {num_images} images{part}"
+    part = "" if content["complete"] else f", not the official {benchmark.num_expected}: not comparable"
+    return f"{benchmark.name}: {', '.join(shown)}; {content['num_images']} images{part}"
 
 
 def versions() -> dict[str, str]:
@@ -71,9 +81,9 @@ def show_some(
     order = sorted((i for i, value in enumerate(quality) if not math.isnan(value)), key=lambda i: -quality[i])
     if not order:
         return []
-    places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    ranks = {order[len(order) // 2]: "median", order[-1]: "worst"} | {order[0]: "best"}  # of few, some are the same
     found = []
-    for rank, i in places.items():
+    for i, rank in sorted(ranks.items(), key=lambda item: order.index(item[0])):
         strip = _strip(benchmark, paints, prompt, benchmark.read(queries[i]))
         save_png(folder / "shown" / f"{rank}.png", panels(strip))
         about = {"rank": rank, "name": queries[i].name, "scores": benchmark.scores(records[i])}

@@ -22,7 +22,7 @@ from eval.painters import Network, Oracle, Paints
 from eval.paper import PAPER, TITLES
 from eval.prompts import Prompt, read_prompt
 from eval.records import Records
-from eval.results import digest, show_some, versions, write_results
+from eval.results import digest, known_results, show_some, versions, write_results
 from models import Painter
 from util.dist import World, from_main
 
@@ -146,14 +146,15 @@ def run(
     batch_size: int = 8,
     num_workers: int = 0,
     save_images: bool = False,
+    num_there: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate, and write folder/results.json; returns its content on rank 0, nothing on the others.
 
-    Goes on where an earlier run in this folder was stopped; ValueError if that was another one.
+    Goes on where an earlier run in this folder was stopped; ValueError if that was another one, or on more queries.
+    `num_there`: of which `queries` are the first; None: they are all there are.
     """
-    records = Records(folder)
-    identity = {"benchmark": benchmark.name, "save_images": save_images, **subject.identity}
-    if refusal := from_main(records.claim(identity) if world.is_main else None):
+    records, identity = Records(folder), {"benchmark": benchmark.name, **subject.identity}
+    if refusal := from_main((records.claim(identity) or _fuller(folder, len(queries))) if world.is_main else None):
         raise ValueError(refusal)
     images, started = folder / "images" if save_images else None, time.monotonic()
     found, num_new = evaluate(benchmark, subject.paints, queries, records, world, batch_size, num_workers, images)
@@ -168,7 +169,7 @@ def run(
         **subject.facts,
         "num_images": len(queries),
         "num_expected": benchmark.num_expected,
-        "complete": len(queries) == benchmark.num_expected,
+        "complete": len(queries) == (num_there or len(queries)) == benchmark.num_expected,
         "cross_check": None,
         "batch_size": batch_size,
         "num_ranks": world.size,
@@ -179,6 +180,14 @@ def run(
     }
     write_results(folder, content)
     return content
+
+
+def _fuller(folder: Path, num: int) -> str | None:
+    """What is wrong if results on more than `num` queries would be lost."""
+    before = known_results(folder).get("num_images", 0)
+    if before > num:
+        return f"{folder} holds results on {before} queries; give as large a --limit, or another --out_dir"
+    return None
 
 
 def _variant(size: Size, due: Size, precision: Precision) -> str | None:

@@ -1,4 +1,4 @@
-"""Keypoints drawn on person crops: blue is left, orange right; or found ones in red over the true ones in green."""
+"""Keypoints drawn on person crops: blue is left, orange right; or found ones in red over the true ones in gray."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ Color = tuple[int, int, int]
 Points = NDArray[np.floating]  # (17, 2 or 3), x and y in pixels of the crop first
 Mask = NDArray[np.bool_]  # (17,), joints to draw
 
-BLUE, ORANGE, RED, GREEN, WHITE = (60, 150, 255), (255, 150, 30), (255, 60, 60), (60, 220, 60), (255, 255, 255)
+BLUE, ORANGE, RED, GRAY, WHITE = (60, 150, 255), (255, 150, 30), (255, 60, 60), (170, 170, 170), (255, 255, 255)
 SIDES = (WHITE, *(BLUE, ORANGE) * 8)  # of joints: the nose, then left and right in turn
 BONES = (
     *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10)),
@@ -36,7 +36,7 @@ def drawn(crop: Picture, points: Points, visible: Mask, colors: Sequence[Color] 
 
 def compared(crop: Picture, found: Points, seen: Mask, true: Points, labelled: Mask) -> Picture:
     """Found joints on the true ones, on the darkened crop; white lines from one to the other."""
-    picture = drawn(crop // 3, true, labelled, (GREEN,) * NUM_JOINTS, width=4)
+    picture = drawn(crop // 3, true, labelled, (GRAY,) * NUM_JOINTS, width=4)
     picture = drawn(picture, found, seen, (RED,) * NUM_JOINTS, width=1)
     for k in range(NUM_JOINTS):
         if seen[k] and labelled[k]:

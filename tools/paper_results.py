@@ -57,6 +57,11 @@ class Result(NamedTuple):
         return self.content["benchmark"], self.slot, name, sha256, self.content["seed"], self.content["variant"]
 
     @property
+    def series(self) -> tuple[Any, ...]:
+        """Alike for results of one training run, whose checkpoints are no repetitions of each other."""
+        return self.content["benchmark"], self.slot, (self.content["prompt"] or {}).get("name"), self.content["seed"]
+
+    @property
     def reach(self) -> tuple[bool, bool, int]:
         """Larger for a result that is made as the paper's, and for one on more images."""
         return self.content["variant"] is None, self.content["complete"], self.content["num_images"]
@@ -122,11 +127,12 @@ def _check(content: Any) -> None:
 
 
 def pick(results: Sequence[Result], benchmark: str, slots: Sequence[Slot]) -> list[Result]:
-    """The results that a row shows of a benchmark: of the first slot filled, each run once, those of most reach."""
+    """What a row shows of a benchmark: of the first slot filled the results of most reach, the latest of a series."""
     for slot in slots:
         if found := [r for r in distinct(results) if r.slot == slot and r.content["benchmark"] == benchmark]:
             most = max(result.reach for result in found)
-            return [result for result in found if result.reach == most]
+            ranked = sorted((result for result in found if result.reach == most), key=lambda result: result.written)
+            return sorted({result.series: result for result in ranked}.values(), key=lambda result: result.path)
     return []
 
 

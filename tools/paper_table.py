@@ -124,7 +124,7 @@ def _cell(metric: Metric, found: Score, ours: bool) -> Cell:
 def _notes(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
     """What a reader must know of the results in a table; some lines more than once."""
     if parts := list(dict.fromkeys(_parts(plan, results))):
-        yield f"* on a part of the images, not comparable with the paper: {', '.join(parts)}"
+        yield f"* not on the official images, not comparable with the paper: {', '.join(parts)}"
     for row, metric in itertools.product(plan.rows, plan.metrics):
         where = f"{TITLES[metric.benchmark]} ({row.name})"
         for result in pick(results, metric.benchmark, row.slots):
@@ -136,7 +136,7 @@ def _notes(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
             if result.content["metrics"][metric.name] is None:
                 yield f"{where}: {metric.title} is undefined in {result.path}"
     if any(score(plan, row, metric, results).std is not None for row in plan.rows for metric in plan.metrics):
-        yield "±: sample standard deviation over n results, of different checkpoints, seeds or prompts"
+        yield "±: sample standard deviation over n results, of different seeds or prompts"
 
 
 def _parts(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _parts(plan: Plan, results: Sequence[Result]) -> Iterator[str]:
     for metric, row in itertools.product(plan.metrics, plan.rows):
         for content in (result.content for result in pick(results, metric.benchmark, row.slots)):
             if not content["complete"]:
-                yield f"{TITLES[metric.benchmark]} {content['num_images']} of {content['num_expected']}"
+                yield f"{TITLES[metric.benchmark]} {content['num_images']} (due {content['num_expected']})"
 
 
 def left_out(results: Sequence[Result]) -> list[str]:
@@ -161,6 +161,9 @@ def _reason(result: Result, results: Sequence[Result]) -> str:
     if kept is not result:
         return f"the same run as {kept.path}"
     training, kind = result.slot
+    alike = [other for other in results if (other.series, other.reach) == (result.series, result.reach)]
+    if (last := max(alike, key=lambda other: other.written)) is not result:
+        return f"of another checkpoint of the same seed and prompt as {last.path}, which is later"
     if training == "separate" and kind in ("random", "learned"):
         return f"no table shows a {kind} prompt after separate training"
     if kind == "given" and pick(results, result.content["benchmark"], [(training, "searched")]):
@@ -186,11 +189,11 @@ def main(
     """Write the paper's tables with our results beside its numbers: table.md, table.png and table.csv.
 
     Every results.json below the folders counts. Of each run (benchmark, prompt, checkpoint, seed, oracle) the
-    result on most images is taken, the latest of several; different runs of one cell, such as several seeds or
-    random prompts, give mean ± sample standard deviation. Results on a part of the images (*) are shown only where
-    no whole one is. A prompt of your own choice counts in Tables 1 and 2 where no result has the searched prompt,
-    never in Table 3. A checkpoint that does not tell its training counts as joint. Results that no table shows are
-    named below the tables.
+    result on most images is taken, the latest of several; of several checkpoints of one seed and prompt the latest
+    result, too. Several seeds or random prompts give mean ± sample standard deviation. Results that are not on the
+    official images (*), or not made as the paper's, are shown only where there are no others. A prompt of your own
+    choice counts in Tables 1 and 2 where no result has the searched prompt, never in Table 3. A checkpoint that does
+    not tell its training counts as joint. Results that no table shows are named below the tables.
 
     Args:
         folders: searched for results.json, with all folders below

@@ -102,7 +102,7 @@ def _warnings(content: dict[str, Any]) -> list[Html]:
     result = []
     if not content["complete"]:
         num, due = content["num_images"], content["num_expected"]
-        words = f"{num} of {due} images, not comparable with the paper"
+        words = f"{num} images, {due} are due: not comparable with the paper"
         result.append(tag("div", bar(num / max(due, 1), 1, words, "part"), tag("span", words), class_="incomplete"))
     if content["variant"]:
         result.append(tag("p", f"At {content['variant']}: not as the paper's scores were made."))

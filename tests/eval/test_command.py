@@ -36,7 +36,7 @@ def test_results_and_a_line(call, world, ckpt, tmp_path):
     metrics = json.loads((tmp_path / "results/lol/results.json").read_text())["metrics"]
     assert ended.out.splitlines() == [
         f"lol: PSNR {metrics['psnr']:.2f} (paper 22.40), SSIM {metrics['ssim_paper']:.3f} (paper 0.872); "
-        "5 images of 15: not comparable -> results/lol/results.json"
+        "5 images, not the official 15: not comparable -> results/lol/results.json"
     ]
     assert len(list((tmp_path / "results/lol/images").iterdir())) == 5
 
@@ -82,7 +82,7 @@ def test_roots_are_searched_in_order(call, root, tmp_path):
         (["--ckpt", "CKPT", "--prompt", "../x"], "--prompt '../x' must be the name of a training pair, such as 100"),
         (["--ckpt", "CKPT", "--prompt", "999"], "no prompt '999' of lol: light_enhance/our485/low/999.png is not"),
         (["--ckpt", "CKPT", "--prompt", "random:x"], "--prompt random:x: after random: a seed is due"),
-        (["--oracle", "--data_root", "nowhere"], "folder light_enhance/eval15/low is not under nowhere; docs/DATA.md"),
+        (["--oracle", "--data_root", "nowhere"], "nowhere is not a folder; give --data_root the folders"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_gets_a_sentence(call, world, ckpt, tmp_path, arguments, told):
@@ -214,6 +214,6 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(root, ckpt, tmp_
     ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("lol: PSNR ")
-    assert "155 images of 15: not comparable -> results/lol/results.json" in ran.stdout
+    assert "155 images, not the official 15: not comparable -> results/lol/results.json" in ran.stdout
     names = [json.loads(line)[0] for line in records.read_text().splitlines()]
     assert len(names) == len(set(names)) == 155

@@ -219,10 +219,48 @@ def test_nothing_to_evaluate(world, tmp_path, monkeypatch):
 def test_a_line_for_humans():
     metrics = {"rms": 0.2912, "abs_rel": 0.081, "d1": math.nan, "silog": 9.0}
     told = "nyuv2_depth: RMSE 0.291 (paper 0.288), A.Rel 0.081 (paper 0.080), δ1 nan (paper 0.950); 654 images"
-    assert line(NYU, metrics, 654) == told
-    assert line(ADE, {"mIoU": 49.94}, 20) == (
-        "ade20k_semantic: mIoU 49.9 (paper 49.9); 20 images of 2000: not comparable"
+    assert line(NYU, {"metrics": metrics, "num_images": 654, "complete": True}) == told
+    assert line(ADE, {"metrics": {"mIoU": 49.94}, "num_images": 20, "complete": False}) == (
+        "ade20k_semantic: mIoU 49.9 (paper 49.9); 20 images, not the official 2000: not comparable"
     )
+
+
+def test_fewer_queries_do_not_replace_a_fuller_result(world, tmp_path):
+    fuller = measure(LOL, oracle(LOL, 32), world, tmp_path / "out", limit=3)
+    with pytest.raises(ValueError, match="out holds results on 3 queries; give as large a --limit, or"):
+        measure(LOL, oracle(LOL, 32), world, tmp_path / "out", limit=2)
+    assert strictly(tmp_path / "out/results.json") == fuller
+    assert measure(LOL, oracle(LOL, 32), world, tmp_path / "out")["num_images"] == 5
+
+
+@pytest.mark.parametrize(("num_there", "complete"), [(None, True), (15, True), (16, False)])
+def test_a_part_of_more_is_not_complete(world, tmp_path, monkeypatch, num_there, complete):
+    monkeypatch.setattr(LOL, "num_expected", 5)
+    queries = LOL.queries([world])
+    there = None if num_there is None else num_there - 10
+    content = run(LOL, oracle(LOL, 32), queries, tmp_path, join_world("cpu"), num_there=there)
+    assert content["complete"] is complete
+
+
+def test_pictures_are_made_up_for(world, ckpt, tmp_path):
+    """A run without pictures, asked again for them, paints once more and measures the same."""
+    subject = network(LOL, [world], ckpt)
+    before = run(LOL, subject, LOL.queries([world]), tmp_path, join_world("cpu"))
+    after = run(LOL, subject, LOL.queries([world]), tmp_path, join_world("cpu"), save_images=True)
+    assert after["metrics"] == before["metrics"]
+    assert len(list((tmp_path / "images").glob("*.png"))) == 5
+    again = run(LOL, subject, LOL.queries([world]), tmp_path, join_world("cpu"))
+    assert again["images_per_second"] is None
+
+
+def test_broken_weights_are_told(world, ckpt, tmp_path):
+    content = torch.load(ckpt, weights_only=True)
+    content["model"]["norm.weight"][0] = math.nan
+    torch.save(content, tmp_path / "broken.pth")
+    subject = network(LOL, [world], tmp_path / "broken.pth")
+    with pytest.raises(ValueError, match="the network paints values that are not finite"):
+        run(LOL, subject, LOL.queries([world]), tmp_path / "out", join_world("cpu"))
+    assert not (tmp_path / "out/results.json").exists()
 
 
 def test_what_is_no_number_is_null(tmp_path):

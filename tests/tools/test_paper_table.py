@@ -84,9 +84,9 @@ SIDD denoising PSNR [dB] | Deraining PSNR [dB] | LoL enhancement PSNR [dB] |
 | **separate, ours** | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | **72.5 ± 0.6 (n=2)** | \
 \N{EN DASH} | \N{EN DASH} | \N{EN DASH} |
 
-\\* on a part of the images, not comparable with the paper: LoL enhancement 5 of 20
+\\* not on the official images, not comparable with the paper: LoL enhancement 5 (due 20)
 
-±: sample standard deviation over n results, of different checkpoints, seeds or prompts
+±: sample standard deviation over n results, of different seeds or prompts
 """
 
 
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_does_not_tell_its_training_counts_as_joint(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"checkpoint": sha("bb")}, {"prompt": prompt("searched", "another")}],
+    [{"seed": 1}, {"seed": 1, "checkpoint": sha("bb")}, {"prompt": prompt("searched", "another")}],
     ids=["seed", "checkpoint", "prompt"],
 )
 def test_different_runs_give_mean_and_sample_deviation(tmp_path, changes):
@@ -180,7 +180,7 @@ def test_different_runs_give_mean_and_sample_deviation(tmp_path, changes):
     write(tmp_path / "b", "lol", 22.5, **changes)
     assert lol(tmp_path) == f"22.25 ± {statistics.stdev([22.0, 22.5]):.2f} (n=2)" == "22.25 ± 0.35 (n=2)"
     assert tables(read_results([tmp_path]))[0].notes == (
-        "±: sample standard deviation over n results, of different checkpoints, seeds or prompts",
+        "±: sample standard deviation over n results, of different seeds or prompts",
     )
 
 
@@ -204,7 +204,7 @@ def test_parts_are_shown_only_where_nothing_whole_is(tmp_path):
     write(tmp_path / "nine", "lol", 22, seed=1, complete=False, num_images=9)
     assert lol(tmp_path) == "22.00*"
     assert tables(read_results([tmp_path]))[0].notes == (
-        "* on a part of the images, not comparable with the paper: LoL enhancement 9 of 20",
+        "* not on the official images, not comparable with the paper: LoL enhancement 9 (due 20)",
     )
     assert reasons(tmp_path) == {"five": "on 5 of 20 images, where another has more"}
     write(tmp_path / "nine_too", "lol", 23, seed=2, complete=False, num_images=9)
@@ -444,3 +444,14 @@ def test_numbers_without_end_are_refused(tmp_path, number):
     path.write_text(path.read_text().replace("30", number))
     with pytest.raises(ValueError, match=r"results\.json is not JSON \(-?[19][e9]+.* where a number or null is due"):
         read_results([tmp_path])
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_of_checkpoints_of_one_run_the_latest_result_counts(tmp_path, seed):
+    early = write(tmp_path / "early", "lol", 21, seed=seed, checkpoint=sha("bb"))
+    os.utime(early, (1, 1))
+    late = write(tmp_path / "late", "lol", 22, seed=seed)
+    os.utime(late, (2, 2))
+    assert lol(tmp_path) == "22.00"
+    told = f"{early}: of another checkpoint of the same seed and prompt as {late}, which is later"
+    assert left_out(read_results([tmp_path])) == [told]

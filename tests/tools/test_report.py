@@ -186,7 +186,7 @@ def test_order_and_headings(page):
         "Prompt hall/0001 (searched)",
         "Prompt x (given)",
         "Oracle: the truth, painted with noise of 4 levels and decoded",
-        "25 of 100 images, not comparable with the paper",
+        "25 images, 100 are due: not comparable with the paper",
         "Table 1: joint training",
         "All 4 metrics",
     ):
@@ -254,7 +254,7 @@ def test_higher_is_better(tmp_path, psnr, length, words):
     ("changes", "words"),
     [
         ({"oracle": {"noise": 0}, "prompt": None}, "Oracle: the truth, painted and decoded"),
-        ({"complete": False, "num_images": 30}, "30 of 100 images, not comparable with the paper"),
+        ({"complete": False, "num_images": 30}, "30 images, 100 are due: not comparable with the paper"),
     ],
 )
 def test_not_comparable(tmp_path, changes, words):
