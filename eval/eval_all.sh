@@ -23,7 +23,7 @@ for name in ${BENCHMARKS:-nyuv2_depth ade20k_semantic coco_panoptic coco_pose si
   bash "$here/eval/run.sh" "$name" "$ckpt" "$root" --out_dir "$out/$name" "$@" || failed+=("$name")
 done
 
-[ -d "$out" ] && "$python" "$here/tools/paper_table.py" "$out" && "$python" "$here/tools/report.py" "$out" || failed+=("tables and report")
+"$python" "$here/tools/paper_table.py" "$out" && "$python" "$here/tools/report.py" "$out" || failed+=("tables and report")
 if [ "${#failed[@]}" -gt 0 ]; then
   echo "error: without a result: ${failed[*]}" >&2
   exit 1
