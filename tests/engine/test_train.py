@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_pairs(config):
     [
         ({"optim.global_batch": "7"}, "must be a multiple of micro_batch x ranks"),
         ({"device": "cuda"}, "no CUDA device"),
-        ({"optim.precision": "fp16"}, "fp16 does not train on the CPU"),
+        ({"optim.precision": "fp16"}, "fp16 needs a GPU; give the precision bf16 or fp32"),
         ({"data.sources.derain.train": "no/such.json"}, "no/such.json is not under"),
         ({"data.sources.derain.weight": "0", "data.sources.depth.weight": "0"}, "no source has a weight above 0"),
         ({"init": "no/such.pth"}, "no/such.pth does not exist"),
