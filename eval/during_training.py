@@ -45,7 +45,8 @@ def _measure(
     subject = below_prompt(benchmark, painter, prompt, precision=config.optim.precision)
     folder = config.out_dir / "benchmarks" / benchmark.name / f"step_{step:07d}"
     if world.is_main:
-        Records(folder).clear()  # of an earlier run, which may have had other weights at this step
+        Records(folder).clear()  # of an earlier run, which may have had other weights at this step, and more queries
+        (folder / "results.json").unlink(missing_ok=True)
     workers = 2 if config.data.num_workers is None else config.data.num_workers
     try:
         found = run(benchmark, subject, queries, folder, world, config.optim.micro_batch, workers)

@@ -92,7 +92,7 @@ class NyuDepth(Benchmark):
         write_png(stem, pred.astype(np.uint16))
 
     def show(self, pred: NDArray[np.int32], case: Case) -> Mapping[str, Picture]:
-        """Near is blue, far is red; errors of 1 m and more are white."""
+        """Near is blue, far is red; errors of 1 m and more are pale yellow."""
         measured = case.truth > 0
         error = np.abs(pred - case.truth.astype(int)) * measured
         return {

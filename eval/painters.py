@@ -54,17 +54,14 @@ class Network:
     def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
         """The views of each task in one go."""
         halves = torch.stack(list(batch))  # (N, V, 3, H, W)
-        painted: list[list[Tensor]] = [[] for _ in batch]
-        order = []
+        painted: dict[int, Tensor] = {}  # by view, (N, 3, H, W)
         for task, predictor in self.predictors.items():
             mine = [i for i, view in enumerate(self.views) if view is task]
             found = predictor.paint(halves[:, mine].flatten(0, 1)).unflatten(0, (len(batch), -1))
             if not found.isfinite().all():
                 raise ValueError("the network paints values that are not finite: its weights are broken, or overflow")
-            order += mine
-            for row, views in zip(painted, found, strict=True):
-                row += list(views)
-        return [[row[order.index(i)] for i in range(len(order))] for row in painted]
+            painted |= dict(zip(mine, found.unbind(1), strict=True))
+        return [[painted[i][n] for i in range(len(self.views))] for n in range(len(batch))]
 
 
 class Oracle:

@@ -69,7 +69,7 @@ class Restored(Benchmark):
         write_png(stem, to_bytes(pred))
 
     def show(self, pred: NDArray[Any], case: Case) -> Mapping[str, Picture]:
-        """The error of the worst channel; an eighth of the range and more is white."""
+        """The error of the worst channel; an eighth of the range and more is pale yellow."""
         error = np.abs(pred - case.truth / 255).max(axis=-1)
         return {"decoded": to_bytes(pred), "truth": case.truth, "error": heat(8 * error, inferno=True)}
 

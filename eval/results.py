@@ -81,7 +81,7 @@ def show_some(
     order = sorted((i for i, value in enumerate(quality) if not math.isnan(value)), key=lambda i: -quality[i])
     if not order:
         return []
-    ranks = {order[len(order) // 2]: "median", order[-1]: "worst"} | {order[0]: "best"}  # of few, some are the same
+    ranks = {order[len(order) // 2]: "median", order[-1]: "worst", order[0]: "best"}  # of few, some are the same
     found = []
     for i, rank in sorted(ranks.items(), key=lambda item: order.index(item[0])):
         strip = _strip(benchmark, paints, prompt, benchmark.read(queries[i]))

@@ -89,6 +89,13 @@ def test_a_second_run_in_the_folder_forgets_the_records_of_the_first(trained, wo
     again = replace(config, seed=9)
     run(again, probes(again))
     assert logged(config.out_dir)[2] != first[2]
+    (config.out_dir / LAST).unlink()
+    for path in config.out_dir.glob("step_*.pth"):
+        path.unlink()
+    fewer = replace(again, log=replace(again.log, benchmark_limit=1))
+    run(fewer, probes(fewer))
+    content = json.loads((config.out_dir / "benchmarks/lol/step_0000002/results.json").read_text())
+    assert content["num_images"] == 1
     assert first == logged(trained[1])
 
 
