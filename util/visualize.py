@@ -71,7 +71,7 @@ def panels(pictures: Mapping[str, NDArray[np.uint8]], height: int = 224) -> NDAr
 
 
 def heat(values: NDArray[Any], inferno: bool = False) -> NDArray[np.uint8]:
-    """Values (H, W) of 0..1 in false colours (H, W, 3): from blue to red, or, inferno, from black to white."""
+    """Values (H, W) of 0..1 in false colours (H, W, 3): from blue to red, or, inferno, from black to pale yellow."""
     gray = (values.clip(0, 1) * 255).astype(np.uint8)
     colors = cv2.applyColorMap(gray, cv2.COLORMAP_INFERNO if inferno else cv2.COLORMAP_TURBO)
     return np.ascontiguousarray(colors[..., ::-1])

@@ -107,7 +107,7 @@ def test_a_killed_process_resumes_to_the_same_losses(config, tmp_path):
 def test_two_processes_train_like_one(config, tmp_path, two_processes):
     alone, both = replace(config, out_dir=tmp_path / "alone"), replace(config, out_dir=tmp_path / "both")
     run(alone)
-    two_processes(REPOSITORY / "tools/train.py", config_file(both))
+    two_processes(REPOSITORY / "tools/train.py", config_file(both), made=[both.out_dir])
     assert losses(both.out_dir) == pytest.approx(losses(alone.out_dir), rel=1e-5)
     for a, b in zip(weights(alone.out_dir), weights(both.out_dir), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=2e-4)

@@ -242,7 +242,8 @@ def two_ranks(world: Path, ckpt: Path, tmp_path_factory, two_processes) -> Path:
     out = tmp_path_factory.mktemp("two_ranks")
     (out / "script.py").write_text(SCRIPT)
     config = with_probes(run_config(world, out / "train"))
-    two_processes(out / "script.py", world, ckpt, out, config_file(config))
+    made = [out / name for name in ("lol", "one", "oracle", "train")]
+    two_processes(out / "script.py", world, ckpt, out, config_file(config), made=made)
     return out
 
 
