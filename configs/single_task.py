@@ -20,6 +20,6 @@ TASK = "nyuv2_depth"  # any name in configs/sources.py
 config = RunConfig(
     model=model_config("painter_vit_large", checkpointing=True),
     data=DataConfig(sources={TASK: EIGHT_SOURCES[TASK]}),
-    optim=OptimConfig(steps=20_000, warmup=1_000, global_batch=256, lr=2.5e-4),
+    optim=OptimConfig(steps=20_000, warmup=1_000, global_batch=256, lr=1.25e-4),
     out_dir=Path(f"runs/{TASK}"),
 )

@@ -1,13 +1,14 @@
 """Pairs -> training samples: two pairs of one type, stitched, masked and weighted (paper, section 3.3)."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +20,8 @@ from data.sampler import Draw
 from data.tasks import Interp, task_of
 from data.transforms import AugmentConfig, augment_pair, crop_canvas, resize_pair
 from util.image import normalize, to_tensor
+
+TRIES = 20  # other pairs that may stand in for a broken one in one sample
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,17 @@ class Sample(NamedTuple):
     """pair type of both halves"""
     files: str
     """where the two pairs are listed, for messages"""
+    source: str
+    """pair list of the pair on top"""
+    broken: str
+    """a line for each pair that could not be read and was replaced"""
 
 
 class PairDataset(Dataset[Sample]):
-    """`dataset[draw]` is a pure function of the draw: its pair on top, a random second pair of its type below."""
+    """`dataset[draw]` is a pure function of the draw: its pair on top, a random second pair of its type below.
+
+    A pair that cannot be read is a ValueError; with `quarantine`, another one of its list and type stands in for it.
+    """
 
     def __init__(
         self,
@@ -69,14 +79,17 @@ class PairDataset(Dataset[Sample]):
         train: bool,
         augment: AugmentConfig = AugmentConfig(),  # noqa: B008 (frozen)
         target_interp: Mapping[str, Interp] = MappingProxyType({}),
+        quarantine: bool = False,
     ) -> None:
         """`target_interp` overrides the tasks' own, by pair type."""
         self.roots, self.pairs, self.grid, self.mask, self.train = roots, pairs, grid, mask, train
-        self.augment, self.target_interp = augment, target_interp
+        self.augment, self.target_interp, self.quarantine = augment, target_interp, quarantine
         self.half_size = (canvas[0] // 2, canvas[1])
         self.by_type: defaultdict[str, list[int]] = defaultdict(list)
+        self.by_list: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for i, pair in enumerate(pairs):
             self.by_type[pair.type].append(i)
+            self.by_list[pair.listed_in, pair.type].append(i)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -88,8 +101,9 @@ class PairDataset(Dataset[Sample]):
         second = self.pairs[alike[rng.integers(len(alike))]]
         task = task_of(first.type)
         interp = self.target_interp.get(first.type, task.target_interp)
-        halves = (self._half(pair, task.augment, interp, rng) for pair in (first, second))
-        (top_image, top_target), (low_image, low_target) = halves
+        broken: list[str] = []
+        halves = (self._half(pair, task.augment, interp, rng, broken) for pair in (first, second))
+        (first, top_image, top_target), (second, low_image, low_target) = halves
         image, target = stitch(top_image, low_image), stitch(top_target, low_target)
         half_masked = not self.train or rng.random() < self.mask.half_ratio
         if task.canvas_crop and not half_masked:
@@ -102,16 +116,38 @@ class PairDataset(Dataset[Sample]):
             task.loss_weight(target),
             first.type,
             f"{first} ({first.image_path}) above {second} ({second.image_path})",
+            first.listed_in,
+            "\n".join(broken),
         )
 
-    def _half(self, pair: Pair, augment: bool, interp: Interp, rng: Generator) -> tuple[Tensor, Tensor]:
-        """One pair at the size of half a canvas, (3, H/2, W) in 0..1."""
-        image, target = read_pair(self.roots, pair, rng if self.train else None)
+    def _half(
+        self, pair: Pair, augment: bool, interp: Interp, rng: Generator, broken: list[str]
+    ) -> tuple[Pair, Tensor, Tensor]:
+        """The pair, or what stands in for it, at the size of half a canvas, (3, H/2, W) in 0..1."""
+        pair, image, target = self._read(pair, rng, broken)
         if self.train and augment:
             image, target = augment_pair(image, target, self.half_size, interp, self.augment, rng)
         else:
             image, target = resize_pair(image, target, self.half_size, interp)
-        return to_tensor(image), to_tensor(target)
+        return pair, to_tensor(image), to_tensor(target)
+
+    def _read(self, pair: Pair, rng: Generator, broken: list[str]) -> tuple[Pair, Image.Image, Image.Image]:
+        """The pair and what it shows, or another one; `broken` gets a line for each that cannot be read."""
+        for candidate in self._candidates(pair, rng):
+            try:
+                return candidate, *read_pair(self.roots, candidate, rng if self.train else None)
+            except ValueError as error:
+                if not self.quarantine:
+                    raise
+                broken.append(" ".join(str(error).splitlines()))
+        raise ValueError(f"{pair.listed_in}: no pair drawn for a sample can be read, as the last of them: {broken[-1]}")
+
+    def _candidates(self, pair: Pair, rng: Generator) -> Iterator[Pair]:
+        """The pair itself; then, and `rng` is not asked before, others of its list and type, each once."""
+        yield pair
+        alike = self.by_list[pair.listed_in, pair.type]
+        others = (self.pairs[alike[i]] for i in rng.choice(len(alike), min(TRIES, len(alike)), replace=False))
+        yield from (other for other in others if other != pair)
 
     def _block_mask(self, rng: Generator) -> Tensor:
         return block_mask(self.grid, round(self.mask.ratio * self.grid[0] * self.grid[1]), self.mask.block_size, rng)

@@ -1,24 +1,37 @@
-"""Checkpoints: whole or not there at all, newest named `last.pth`, safe to read (tensors and plain values only).
+"""Checkpoints: folders that are whole or not there, written while training goes on, the same for any number of ranks.
 
-Random numbers and data order are functions of (seed, step), so these two are all there is to save of them.
+PyTorch's distributed checkpoint writes the tensors, each rank a share, as .safetensors; rank 0 then seals the folder
+and renames it. Nothing in it can run code. Random numbers and data order are functions of (seed, step), so no more is
+needed to go on exactly.
 """
 
 import logging
 import os
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+import warnings
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint import CheckpointException, HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.storage import WriteResult
 from torch.optim import AdamW
 
-from models import Painter, PainterConfig, model_config
-from models.weights import load_strict, named_tensors, read_checkpoint
+from models import Painter
+from models.weights import MODEL, check_fit, stored_tensors
+from util.dist import ToldByMainError, World, on_main, was_restarted
+from util.sealed import check_seal, flush, read_seal, seal
 
-LAST = "last.pth"
-DEFAULT_MODEL = "painter_vit_large"  # of weights that do not tell their network
+LAST = "last"
+SLOTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
+
+warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 
 @dataclass
@@ -30,77 +43,192 @@ class TrainState:
     scaler: torch.amp.GradScaler
     step: int = 0
     """optimiser steps done"""
+    skipped: int = 0
+    """steps among these that left the weights alone, for want of a finite loss or gradient"""
+    broken: list[str] = field(default_factory=list)
+    """pairs that could not be read, and why"""
+
+    def facts(self) -> dict[str, Any]:
+        """What is not a tensor, as plain values."""
+        return {"step": self.step, "skipped": self.skipped, "broken": self.broken, "scaler": self.scaler.state_dict()}
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Take over what `facts` gave."""
+        self.step, self.skipped, self.broken = facts["step"], facts["skipped"], facts["broken"]
+        self.scaler.load_state_dict(facts["scaler"])
 
 
-def save_checkpoint(folder: Path, state: TrainState, config: dict[str, Any], keep: int) -> Path:
-    """Write step_NNNNNNN.pth, point last.pth at it and delete all but the newest `keep`."""
-    path = folder / f"step_{state.step:07d}.pth"
-    content = {
-        "model": state.model.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "scaler": state.scaler.state_dict(),
-        "step": state.step,
-        "config": config,
-    }
-    _atomically(path, lambda temporary: torch.save(content, temporary))
-    _atomically(folder / LAST, lambda temporary: temporary.symlink_to(path.name))
-    for old in _all(folder)[:-keep]:
-        old.unlink()
-    return path
+class Checkpoints:
+    """Those of one run: folders step_NNNNNNN in its output folder, and a link `last` to the newest.
 
-
-def load_checkpoint(path: Path, state: TrainState) -> dict[str, Any]:
-    """Restore `state` in place; returns the config of the run that wrote it. ValueError names what does not fit."""
-    content = read_checkpoint(path)
-    parts = {"model", "optimizer", "scaler", "step", "config"}
-    if not isinstance(content, dict) or not parts <= content.keys():
-        raise ValueError(f"{path} is no checkpoint of a run (of {', '.join(sorted(parts))}); start from it with --init")
-    load_strict(state.model, content["model"], str(path))
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.scaler.load_state_dict(content["scaler"])
-    state.step = content["step"]
-    return content["config"]
-
-
-def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str, Any]]:
-    """A network in evaluation mode with the weights of a file, and the config of the run that wrote it.
-
-    A checkpoint of a run knows its network; of other files `name` tells it, in the registry of models, by default
-    the released ViT-L, and the config is empty. Raises ValueError on weights that do not fit exactly.
+    All ranks call all methods together.
     """
-    content = read_checkpoint(path)
-    config = content.get("config") if isinstance(content, dict) and "optimizer" in content else None
-    config = config if isinstance(config, dict) else {}
-    told = None if name else _told_model(config, path)
-    model = Painter(told or model_config(name or DEFAULT_MODEL))
-    try:
-        load_strict(model, named_tensors(content, path), str(path))
-    except ValueError as error:
-        hint = "" if told else f"\nIt was tried as {name or DEFAULT_MODEL}; --model names another network"
-        raise ValueError(f"{error}{hint}") from None
-    return model.eval(), config
 
+    def __init__(self, folder: Path, keep: int, world: World) -> None:
+        """Keep the newest `keep` of them."""
+        self.folder, self.keep, self.world = folder, keep, world
+        self.pending: Future[Any] | None = None
+        self.group = dist.new_group(backend="gloo", timeout=world.timeout) if dist.is_initialized() else None
+        self._clean()
 
-def _told_model(config: dict[str, Any], path: Path) -> PainterConfig | None:
-    """The network that the config of a run tells of; None if it does not."""
-    parts = {key.removeprefix("model."): value for key, value in config.items() if key.startswith("model.")}
-    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in parts.items()}
-    try:
-        return PainterConfig(**fields) if fields else None
-    except TypeError as error:
-        raise ValueError(f"{path} tells of a network that this version does not know ({error}); use its own") from None
-
-
-def find_resume(folder: Path, resume: str) -> Path | None:
-    """The checkpoint to go on from: `resume` is auto, never or a file."""
-    newest = folder / LAST if (folder / LAST).exists() else next(reversed(_all(folder)), None)
-    if resume == "never" and newest:
-        raise ValueError(
-            f"{folder} holds checkpoints of another run; go on with --resume auto or choose another --out_dir"
+    def save(self, state: TrainState, config: dict[str, Any]) -> None:
+        """Begin to write step_NNNNNNN; training may go on at once. A failure of the one before is a warning."""
+        self.settle()
+        writer = _Writer(self.folder, f"step_{state.step:07d}", {**state.facts(), "config": config}, self.keep)
+        saving = dcp.async_save(
+            _tensors(state.model, state.optimizer),
+            storage_writer=writer,
+            process_group=self.group,
+            no_dist=self.group is None,
         )
-    if resume in ("auto", "never"):
+        assert isinstance(saving, Future)
+        self.pending = saving
+
+    def settle(self) -> None:
+        """Wait for the checkpoint that is being written, if there is one; warn if it failed."""
+        try:
+            self.finish()
+        except ValueError as error:
+            if self.world.is_main:
+                logging.warning("%s; training goes on, and tries again at the next one", error)
+
+    def finish(self) -> None:
+        """Wait for the checkpoint that is being written, if there is one; ValueError if it failed."""
+        pending, self.pending = self.pending, None
+        try:
+            if pending:
+                pending.result()
+        except CheckpointException as error:
+            self._clean()
+            rank, (cause, _) = min(error.failures.items())
+            newest = self._all()[-1].name if self._all() else "none"
+            problem = f"a checkpoint in {self.folder} failed on rank {rank} ({cause}); the last whole one: {newest}"
+            raise (ValueError if self.world.is_main else ToldByMainError)(problem) from None
+
+    def poll(self) -> None:
+        """Warn of a failed checkpoint as soon as it is known."""
+        if self.pending and self.pending.done():
+            self.settle()  # no collective here: ranks come at different steps
+
+    def find(self, resume: str) -> Path | None:
+        """The checkpoint to go on from, verified: `resume` is auto, never, or another run's checkpoint to start with.
+
+        Damaged ones are moved aside with a warning. Raises ValueError if none of those there is whole, if there
+        should be none, and if there are later ones than the one asked for.
+        """
+        return on_main(lambda: self._find(resume))
+
+    def load(self, path: Path, state: TrainState) -> dict[str, Any]:
+        """Restore `state` in place; returns the config of the run. ValueError names what does not fit."""
+        facts, stored = read_seal(path), stored_tensors(path)
+        weights = {name.removeprefix(MODEL): x for name, x in stored.items() if name.startswith(MODEL)}
+        check_fit(state.model.state_dict(), weights, str(path))
+        _make_slots(state.model, state.optimizer, set(stored))
+        dcp.load(
+            _tensors(state.model, state.optimizer),
+            storage_reader=HuggingFaceStorageReader(str(path)),
+            process_group=self.group,
+            no_dist=self.group is None,
+        )
+        state.restore(facts)
+        return facts["config"]
+
+    def _find(self, resume: str) -> Path | None:
+        newest = self._newest_whole()
+        if resume == "never" and newest and not was_restarted():
+            raise ValueError(
+                f"{self.folder} holds checkpoints of another run; go on with --resume auto or choose another --out_dir"
+            )
+        if resume in ("auto", "never"):
+            return newest
+        given = Path(resume)
+        check_seal(given)
+        if newest is None or given.resolve() == newest.resolve():
+            return given
+        if given.resolve().parent == self.folder.resolve():
+            raise ValueError(f"{newest} is later than {given}; move later ones away, or choose another --out_dir")
+        logging.info("%s has checkpoints already: they go before %s", self.folder, given)
         return newest
-    return Path(resume)
+
+    def _newest_whole(self) -> Path | None:
+        for path in reversed(there := self._all()):
+            try:
+                check_seal(path)
+                _point_last_at(path)
+                return path
+            except ValueError as error:
+                aside = path.with_name(f"damaged_{path.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                path.rename(aside)
+                logging.warning("%s; it is now %s, and the one before is used", error, aside.name)
+        if there:
+            raise ValueError(f"all checkpoints of {self.folder} are damaged; start again with another --out_dir")
+        return None
+
+    def _all(self) -> list[Path]:
+        """Checkpoints, oldest first."""
+        return _checkpoints(self.folder)
+
+    def _clean(self) -> None:
+        """Remove what an interrupted save or removal has left."""
+        for path in self.folder.glob(".step_*") if self.world.is_main else ():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+class _Writer(HuggingFaceStorageWriter):
+    """Writes a hidden folder; when all ranks have written, rank 0 seals it, names it and removes the oldest."""
+
+    def __init__(self, folder: Path, name: str, facts: dict[str, Any], keep: int) -> None:
+        self.hidden, self.final, self.facts, self.keep = folder / f".{name}.part", folder / name, facts, keep
+        super().__init__(str(self.hidden), save_distributed=True)
+
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
+        super().finish(metadata, results)
+        seal(self.hidden, self.facts)
+        _discard(self.final)
+        self.hidden.rename(self.final)
+        _point_last_at(self.final)
+        flush(self.final.parent)
+        for old in _checkpoints(self.final.parent)[: -self.keep]:
+            _discard(old)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdecimal())
+
+
+def _point_last_at(path: Path) -> None:
+    link = path.with_name(f".{LAST}")
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.name)
+    os.replace(link, path.with_name(LAST))
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder; one half removed has not its name any more."""
+    if path.exists():
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}.old")))
+
+
+def _tensors(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
+    """Weights and moments by name, under the names that they have without any wrapper."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    moments = {
+        f"optimizer.{names[parameter]}.{slot}": value
+        for parameter, slots in optimizer.state.items()
+        for slot, value in slots.items()
+    }
+    return {f"{MODEL}{name}": value for name, value in model.state_dict().items()} | moments
+
+
+def _make_slots(model: nn.Module, optimizer: AdamW, saved: set[str]) -> None:
+    """Room for the moments that were saved; a parameter that has never had a gradient has none."""
+    for name, parameter in model.named_parameters():
+        if f"optimizer.{name}.step" in saved:
+            optimizer.state[parameter] = {
+                "step": torch.zeros(()),
+                **{slot: torch.zeros_like(parameter, memory_format=torch.preserve_format) for slot in SLOTS[1:]},
+            }
 
 
 def report_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -108,20 +236,3 @@ def report_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             logging.warning("resumed with another %s: %s -> %s", key, old.get(key), new.get(key))
-
-
-def _all(folder: Path) -> list[Path]:
-    """Checkpoints, oldest first."""
-    return sorted(path for path in folder.glob("step_*.pth") if re.fullmatch(r"step_\d+\.pth", path.name))
-
-
-def _atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary neighbour, flush it to the disk, then put it in place in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    write(temporary)
-    if not temporary.is_symlink():
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,27 @@ from data.pair_dataset import MaskConfig
 from data.tasks import Interp
 from data.transforms import AugmentConfig
 from models import PainterConfig
+
+_RANGES: dict[str, Callable[[float], bool]] = {
+    "1 or more": lambda x: x >= 1,
+    "0 or more": lambda x: x >= 0,
+    "0 or more and below 2**32": lambda x: 0 <= x < 2**32,
+    "0 or more and below 1": lambda x: 0 <= x < 1,
+    "above 0 and at most 1": lambda x: 0 < x <= 1,
+    "a finite number, 0 or more": lambda x: 0 <= x < math.inf,
+    "a finite number above 0": lambda x: 0 < x < math.inf,
+}
+OR_NONE = ", or None"
+
+
+def _check(owner: Any, section: str, **ranges: str) -> None:
+    """ValueError unless each of these values, or each number of a tuple, is of its range in words."""
+    for name, words in ranges.items():
+        value, holds = getattr(owner, name), _RANGES[words.removesuffix(OR_NONE)]
+        parts = value if isinstance(value, tuple) else (value,)
+        fits = all(isinstance(part, int | float) and holds(part) for part in parts)
+        if not fits and not (value is None and words.endswith(OR_NONE)):
+            raise ValueError(f"{section}{name} {value!r} must be {words}")
 
 
 @dataclass(frozen=True)
@@ -26,8 +48,7 @@ class Source:
     """resize painted targets by this, not as their task says; "bicubic" undoes an accident for restoration"""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"weight {self.weight} of {self.train} must be a finite number, 0 or more")
+        _check(self, f"{self.train}: ", weight="a finite number, 0 or more")
 
 
 @dataclass(frozen=True)
@@ -41,8 +62,17 @@ class DataConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     num_workers: int | None = None
     """loader processes of each rank; 0 loads in the training process, None: one a core, at most 8"""
+    broken: Literal["error", "quarantine"] = "error"
+    """of a pair that cannot be read: stop, or note it and train on another pair of its source"""
+    max_broken: int = 100
+    """different broken pairs of a run that quarantine bears with; one more stops it"""
     check_files: bool = True
     """look for every file of every list before training"""
+
+    def __post_init__(self) -> None:
+        _check(self, "data.", num_workers=f"0 or more{OR_NONE}", max_broken="0 or more")
+        if not self.roots:
+            raise ValueError("data.roots names no folder; give those that hold the data")
 
 
 @dataclass(frozen=True)
@@ -64,12 +94,25 @@ class OptimConfig:
     layer_decay: float = 0.8
     clip_grad: float = 3.0
     """largest gradient norm"""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """of a step whose loss or gradient is NaN or infinite: stop, or leave the weights as they are and go on"""
+    max_skipped: int = 10
+    """steps of a run that may be skipped so; one more stops it"""
     global_batch: int = 2048
     """samples of an optimiser step, over all ranks; gradients are accumulated to reach it"""
     micro_batch: int = 2
     """samples of one forward pass on one device"""
     loss: Literal["smoothl1", "l1", "l2", "l1l2"] = "smoothl1"
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+
+    def __post_init__(self) -> None:
+        count, amount, positive = "1 or more", "a finite number, 0 or more", "a finite number above 0"
+        _check(self, "optim.", steps=count, global_batch=count, micro_batch=count)
+        _check(self, "optim.", lr=amount, epochs=positive + OR_NONE, clip_grad=positive, min_lr=amount)
+        _check(self, "optim.", layer_decay="above 0 and at most 1", betas="0 or more and below 1")
+        _check(self, "optim.", weight_decay=amount, warmup="0 or more", max_skipped="0 or more")
+        if self.min_lr > self.lr:
+            raise ValueError(f"optim.min_lr {self.min_lr} must be at most optim.lr {self.lr}")
 
 
 @dataclass(frozen=True)
@@ -94,9 +137,8 @@ class LogConfig:
     """Weights & Biases project to log to as well"""
 
     def __post_init__(self) -> None:
-        for name in ("every", "val_every", "val_limit", "benchmark_every", "benchmark_limit", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"log.{name} {getattr(self, name)} must be 1 or more")
+        names = ("every", "val_every", "val_limit", "benchmark_every", "benchmark_limit", "save_every", "keep")
+        _check(self, "log.", **dict.fromkeys(names, "1 or more"), pictures="0 or more")
 
 
 @dataclass(frozen=True)
@@ -114,15 +156,26 @@ class RunConfig:
     init: str | None = None
     """Painter weights to start from: a file that must fit exactly"""
     resume: str = "auto"
-    """auto: go on from the last checkpoint of out_dir, if any; never; or a checkpoint file"""
+    """auto: go on from the newest checkpoint of out_dir, if any; never; or a checkpoint to begin with"""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """of several ranks: each holds the whole network (ddp), or a share of weights and optimiser state (fsdp)"""
+    timeout_minutes: float = 30.0
+    """a rank that waits longer for another one, or for data, stops them all"""
+    profile: int = 0
+    """steps that the PyTorch profiler records, after two of warm-up; the trace goes to out_dir/profile"""
 
     def __post_init__(self) -> None:
+        if self.out_dir == Path():
+            raise ValueError("out_dir is empty; name a folder of the run's own")
         if self.init and self.init_mae:
             raise ValueError("give init or init_mae, not both: each sets all encoder weights")
-        if self.seed < 0:
-            raise ValueError(f"seed {self.seed} must be 0 or more")
+        if self.parallel == "fsdp" and self.optim.precision == "fp16":
+            raise ValueError("parallel fsdp has no loss scale; give optim.precision bf16 or fp32")
+        _check(
+            self, "", seed="0 or more and below 2**32", profile="0 or more", timeout_minutes="a finite number above 0"
+        )
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import difflib
+import inspect
 import re
 import runpy
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -50,24 +52,34 @@ def _config_file(name: str) -> Path:
     for path in (Path(name), CONFIG_FOLDER / f"{name}.py"):
         if path.is_file():
             return path
+    if Path(name).is_dir():
+        raise ValueError(f"{name} is a folder; give a config file in it, or one of {_names()}")
     near = difflib.get_close_matches(Path(name).stem, _names().split(", "), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known names: {_names()}"
     raise ValueError(f"there is no config {name}; {hint}")
 
 
 def _read(path: Path) -> RunConfig:
-    """Run a config file; an unknown key gets a suggestion."""
+    """Run a config file; whatever it raises becomes a sentence, an unknown key with a suggestion."""
     try:
         config = runpy.run_path(str(path)).get("config")
     except SyntaxError as error:
         raise ValueError(f"{path} is not a Python file: {error}") from None
-    except TypeError as error:
+    except Exception as error:
         unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
-        raise ValueError(f"{path}: {_suggest(*unknown.groups()) if unknown else error}") from None
+        raise ValueError(f"{path}{_line(path, error)}: {_suggest(*unknown.groups()) if unknown else error}") from error
     if not isinstance(config, RunConfig):
         raise ValueError(f"{path} does not define `config = RunConfig(...)`")
     _check_types(config, f"{path}: ")
     return config
+
+
+def _line(path: Path, error: Exception) -> str:
+    """Where in a config file it was raised, to follow its path."""
+    lines = [
+        f", line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    return lines[-1] if lines else ""
 
 
 def _check_types(value: Any, where: str) -> None:
@@ -80,8 +92,9 @@ def _check_types(value: Any, where: str) -> None:
         for name, child in ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value)):
             try:
                 check_type(child, hints[name])
-            except TypeCheckError as error:
-                raise ValueError(f"{where}{name} = {child!r} has the wrong type: {error}") from None
+            except TypeCheckError:
+                right = inspect.formatannotation(hints[name])
+                raise ValueError(f"{where}{name} = {child!r:.120} has the wrong type; give {right}") from None
             _check_types(child, f"{where}{name}.")
 
 

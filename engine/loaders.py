@@ -1,18 +1,21 @@
 """From a run's data config to batches."""
 
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from data.pair_dataset import PairDataset, Sample
 from data.pairs import Pair, check_files, read_pairs
-from data.sampler import TrainSampler, ValSampler
+from data.roots import places
+from data.sampler import Draw, TrainSampler, ValSampler
 from data.tasks import task_of
 from engine.config import DataConfig, RunConfig
 from util.dist import World, wait_for_all
+from util.workers import deaths_explained, start
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def accumulation(config: RunConfig, world: World) -> int:
 
 
 def train_batches(config: RunConfig, lists: Lists, world: World, steps: range) -> Iterator[Sample]:
-    """This rank's micro-batches for `steps`, in order."""
+    """This rank's micro-batches for `steps`, in order; ValueError names what cannot be read, or a loader's fate."""
     sampler = TrainSampler(
         sizes=[len(source) for source in lists.train.values()],
         weights=[config.data.sources[name].weight for name in lists.train],
@@ -67,14 +70,14 @@ def train_batches(config: RunConfig, lists: Lists, world: World, steps: range) -
         world=world.size,
         steps=steps,
     )
-    return iter(_loader(config, _dataset(config, lists.train, train=True), sampler, world))
+    return _batches(config, _dataset(config, lists.train, train=True), sampler, world)
 
 
-def val_batches(config: RunConfig, lists: Lists, name: str, world: World) -> DataLoader[Sample]:
-    """This rank's share of the first `log.val_limit` validation pairs of the source `name`."""
+def val_batches(config: RunConfig, lists: Lists, name: str, world: World) -> Iterator[Sample]:
+    """This rank's share of the first `log.val_limit` validation pairs of the source `name`; else as `train_batches`."""
     indices = range(min(len(lists.val[name]), config.log.val_limit))
     sampler = ValSampler(indices, config.seed, world.rank, world.size)
-    return _loader(config, _dataset(config, {name: lists.val[name]}, train=False), sampler, world)
+    return _batches(config, _dataset(config, {name: lists.val[name]}, train=False), sampler, world)
 
 
 def _dataset(config: RunConfig, lists: dict[str, list[Pair]], train: bool) -> PairDataset:
@@ -92,20 +95,58 @@ def _dataset(config: RunConfig, lists: dict[str, list[Pair]], train: bool) -> Pa
         train,
         config.data.augment,
         interp,
+        quarantine=config.data.broken == "quarantine",
     )
 
 
-def _loader(
+class Told(Dataset[Sample | ValueError]):
+    """Samples; of one that cannot be made, the error, which is raised where batches arrive."""
+
+    def __init__(self, dataset: PairDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, draw: Draw) -> Sample | ValueError:
+        try:
+            return self.dataset[draw]
+        except ValueError as error:
+            return ValueError(str(error))
+
+
+def _collate(samples: list[Sample | ValueError]) -> Sample | ValueError:
+    """A batch, or the first error in it."""
+    errors = (sample for sample in samples if isinstance(sample, ValueError))
+    return next(errors, None) or default_collate(samples)
+
+
+def _batches(
     config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler, world: World
-) -> DataLoader[Sample]:
+) -> Iterator[Sample]:
+    """The batches of these draws; loader processes start now."""
     workers = config.data.num_workers
     if workers is None:
         workers = max(1, min(8, (os.cpu_count() or 1) // world.local_size))
-    return DataLoader(
-        dataset,
+    loader: DataLoader[Sample | ValueError] = DataLoader(
+        Told(dataset),
         batch_size=config.optim.micro_batch,
         sampler=sampler,
         num_workers=workers,
+        collate_fn=_collate,
         pin_memory=world.device.type == "cuda",
+        timeout=config.timeout_minutes * 60 if workers else 0,
         generator=torch.Generator(),
     )
+    return _explained(start(loader), config, world)
+
+
+def _explained(batches: Iterator[Sample], config: RunConfig, world: World) -> Iterator[Sample]:
+    """The same batches; a source that hangs, or a loader process that dies, is a ValueError."""
+    with deaths_explained("--data.num_workers"):
+        try:
+            yield from batches
+        except RuntimeError as error:
+            if "DataLoader timed out" not in str(error):
+                raise
+            raise ValueError(
+                f"rank {world.rank} on {platform.node()} waited {config.timeout_minutes:g} minutes for data of "
+                f"{places(config.data.roots)}; see whether the disk or mount answers, or raise --timeout_minutes"
+            ) from None

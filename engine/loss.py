@@ -14,7 +14,19 @@ LOSSES = {
 
 
 def masked_loss(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, kind: str = "smoothl1") -> Tensor:
-    """Weighted mean over the hidden pixels: sum(l * mask * weight) / (sum(mask * weight) + 0.01).
+    """Weighted mean over the hidden pixels: sum(l * mask * weight) / (sum(mask * weight) + 0.01)."""
+    return mean_error(*weighted_error(pred, target, mask, weight, kind))
+
+
+def mean_error(error: Tensor, weight: Tensor) -> Tensor:
+    """The loss of what `weighted_error` returns."""
+    return error.sum() / (weight.sum() + 1e-2)
+
+
+def weighted_error(
+    pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, kind: str = "smoothl1"
+) -> tuple[Tensor, Tensor]:
+    """l * mask * weight and mask * weight of each value, (N, 3, H, W).
 
     pred, target, weight: (N, 3, H, W), the first two normalised. mask: (N, h, w) tokens, non-zero = hidden.
     A sample whose visible target is black (sum below 300 on 0..1) says nothing and counts nothing.
@@ -22,5 +34,4 @@ def masked_loss(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, kind
     hidden = F.interpolate(mask[:, None].float(), size=pred.shape[-2:], mode="nearest")  # (N, 1, H, W)
     visible = (denormalize(target) * (1 - hidden)).sum(dim=(1, 2, 3))
     weight = hidden * weight * (visible >= 300)[:, None, None, None]
-    loss = LOSSES[kind](pred.float(), target.float())
-    return (loss * weight).sum() / (weight.sum() + 1e-2)
+    return LOSSES[kind](pred.float(), target.float()) * weight, weight

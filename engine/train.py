@@ -1,35 +1,34 @@
 """Training: draw, paint, compare, accumulate, clip, step (paper, section 3.3). `run` does all of a run."""
 
-import json
-import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import ExitStack, closing
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from data.pair_dataset import Sample
-from engine.checkpoint import TrainState, find_resume, load_checkpoint, report_changes, save_checkpoint
+from engine.checkpoint import Checkpoints
 from engine.config import RunConfig, flatten
-from engine.loaders import Lists, accumulation, read_lists, train_batches, val_batches
-from engine.loss import masked_loss
-from engine.optim import cosine_lr, make_optimizer, set_lr
+from engine.cost import matmul_rate, sample_cost
+from engine.faults import Guard, Quarantine
+from engine.loaders import accumulation, read_lists, train_batches, val_batches
+from engine.loss import mean_error, weighted_error
+from engine.meter import Meter, profiler
+from engine.optim import cosine_lr, set_lr
+from engine.parallel import exchange_gradients, total, whole
 from engine.precision import Precision
+from engine.start import make_logger, start_state, total_steps
+from engine.stop import Stopped, StopSignals
+from engine.summary import summary
 from engine.validate import Validation, to_device, validate
 from models import Painter
-from models.weights import init_from_mae, load_strict, read_mae, read_weights
-from util.dist import World, all_mean, join_world, leave_world
-from util.logger import JsonLines, Logger, Scalars, TensorBoard, Wandb
+from util.dist import World, all_sum, joined, on_main
+from util.lock import check_shared, held
+from util.logger import Logger, Scalars
 from util.visualize import captioned, save_png
-
-
-class NonFiniteError(RuntimeError):
-    """The loss or its gradient became NaN or infinite; the message names the file that lists the batch."""
-
+from util.workers import deaths_explained
 
 Probe = Callable[[Painter, int, World], Scalars]
 """measures the network after so many steps; called by every rank, and numbers are logged that rank 0 returns"""
@@ -38,44 +37,51 @@ Probe = Callable[[Painter, int, World], Scalars]
 def run(config: RunConfig, probes: Sequence[Probe] = ()) -> dict[str, Validation]:
     """Train as configured, alone or as one rank of a launch; returns the last validation of each source.
 
-    `probes` are called every log.benchmark_every steps.
+    `probes` are called every log.benchmark_every steps. Raises Stopped, after a checkpoint, at a signal; ValueError on
+    what the user can mend; NonFiniteError; LostRankError where another rank died or hung.
     """
-    world = join_world(config.device)
-    try:
-        this = Run(config, world, probes)
+    with StopSignals() as signals, joined(config.device, config.timeout_minutes) as world, ExitStack() as stack:
+        stack.enter_context(deaths_explained("--data.num_workers"))
+        owner = on_main(lambda: stack.enter_context(held(config.out_dir)))
+        if not world.is_main:
+            check_shared(config.out_dir, owner)
+        this = Run(config, world, signals, probes)
         with closing(this.logger):
-            return this.train()
-    finally:
-        leave_world()
+            results = this.train()
+    if this.stopping:
+        raise Stopped(this.state.step, signals.status)
+    return results
 
 
 class Run:
     """One training run, as one rank sees it."""
 
-    def __init__(self, config: RunConfig, world: World, probes: Sequence[Probe] = ()) -> None:
-        self.config, self.world, self.probes = config, world, probes
+    def __init__(self, config: RunConfig, world: World, signals: StopSignals, probes: Sequence[Probe] = ()) -> None:
+        self.config, self.world, self.signals, self.probes = config, world, signals, probes
+        self.stopping = False
         self.precision = Precision(config.optim.precision, world.device.type)
         self.accumulation = accumulation(config, world)
         self.lists = read_lists(config.data, world)
         self.total_steps = total_steps(config, self.lists)
-        self.state = start_or_resume(config, world, self.precision)
-        self.model: nn.Module = self.state.model
-        if world.size > 1:
-            self.model = DistributedDataParallel(self.state.model)
+        self.checkpoints = Checkpoints(config.out_dir, config.log.keep, world)
+        self.state, self.model = start_state(config, world, self.precision, self.checkpoints)
+        self.guard = Guard(config.optim, config.out_dir, world)
+        self.quarantine = Quarantine(config.data, config.out_dir, world, self.state.broken)
         self.logger = make_logger(config, self.state.step) if world.is_main else Logger()
+        self.meter = self._start_meter()
+
+    def _start_meter(self) -> Meter:
+        """Weigh a step, show the user what is ahead, and begin to measure it."""
+        config, world = self.config, self.world
+        precision = config.optim.precision
+        cost, rate = on_main(
+            lambda: (sample_cost(config.model, precision, world.device), matmul_rate(world.device, precision))
+        )
         if world.is_main:
-            logging.info(
-                "%d pairs of %d sources; %d steps of %d samples = %d accumulated x %d ranks x %d at once; %s, %s",
-                self.lists.num_train,
-                len(self.lists.train),
-                self.total_steps,
-                config.optim.global_batch,
-                self.accumulation,
-                world.size,
-                config.optim.micro_batch,
-                world.device,
-                config.optim.precision,
-            )
+            print(summary(config, self.lists, world, range(self.state.step, self.total_steps), cost, rate), flush=True)
+        names = {config.data.sources[name].train: name for name in self.lists.train}
+        samples = config.optim.global_batch
+        return Meter(names, world, samples, samples * cost.flops, rate * world.size)
 
     def train(self) -> dict[str, Validation]:
         """Take all steps that are left; after the last one, validate and save whatever the intervals."""
@@ -83,130 +89,120 @@ class Run:
         batches = train_batches(self.config, self.lists, self.world, steps)
         results: dict[str, Validation] = {}
         bar = tqdm(steps, "train", self.total_steps, initial=steps.start, disable=not self.world.is_main, unit="step")
-        for _ in bar:
-            started = time.perf_counter()
-            scalars = self.step(batches)
-            scalars["samples_per_second"] = self.config.optim.global_batch / (time.perf_counter() - started)
-            bar.set_postfix(loss=f"{scalars['loss']:.4f}", refresh=False)
-            if self._due(log.every):
-                self.logger.scalars(self.state.step, {f"train/{name}": value for name, value in scalars.items()})
-            if self._due(log.save_every) and self.world.is_main:
-                save_checkpoint(self.config.out_dir, self.state, flatten(self.config), log.keep)
-            if self._due(log.val_every):
-                results = self.validate()
-            if self._due(log.benchmark_every):
-                for probe in self.probes:
-                    self.logger.scalars(self.state.step, probe(self.state.model, self.state.step, self.world))
-        return results or self.validate()  # the latter where nothing was left to train
+        with profiler(self.config.profile, self.config.out_dir / "profile", self.world) as end_of_step:
+            for _ in bar:
+                scalars = self.step(batches)
+                self.meter.end_step()
+                end_of_step()
+                bar.set_postfix(loss=f"{scalars['loss']:.4f}", refresh=False)
+                if self._due(log.every):
+                    self._record("train", scalars | self.meter.read())
+                results = self._measure() or results
+                self.checkpoints.poll()
+                if self._due(log.save_every) or self.stopping:
+                    self.checkpoints.save(self.state, flatten(self.config))
+                if self.stopping:
+                    break
+        self.checkpoints.finish()
+        return results or ({} if self.stopping else self.validate())  # the latter where nothing was left to train
 
-    def step(self, batches: Iterator[Sample]) -> dict[str, float]:
-        """One optimiser step: loss, learning rate, gradient norm before clipping, loss scale."""
+    def step(self, batches: Iterator[Sample]) -> Scalars:
+        """One optimiser step: loss, learning rate, gradient norm before clipping, loss scale, what was left out."""
         state, optim = self.state, self.config.optim
         lr = cosine_lr(state.step, optim.warmup, self.total_steps, optim.lr, optim.min_lr)
         set_lr(state.optimizer, lr)
         losses, files = list[Tensor](), list[list[str]]()
         for micro in range(self.accumulation):
-            batch = next(batches)
+            self.world.note(f"waiting for data of step {state.step + 1}")
+            batch = self.meter.waiting(batches)
+            self.world.note(f"computing step {state.step + 1}")
             files.append(list(batch.files))
-            with self._synchronise(last=micro == self.accumulation - 1):
-                losses.append(self._backward(batch, micro))
+            losses.append(self._backward(batch, micro))
+            self.quarantine.note(batch.broken)
         state.scaler.unscale_(state.optimizer)
-        norm = nn.utils.clip_grad_norm_(state.model.parameters(), optim.clip_grad)
-        loss = all_mean(torch.stack(losses).mean()).item()
-        self._stop_if_not_finite(loss, norm, losses, files)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
+        norm = total(nn.utils.clip_grad_norm_(state.model.parameters(), optim.clip_grad)).item()
+        loss = self._agree(torch.stack(losses).mean())
+        if self.guard.is_finite(loss, norm):
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+        else:
+            micros = list(zip(losses, files, strict=True))
+            state.skipped = self.guard.refuse(state.step + 1, state.skipped, loss, norm, micros)
         state.optimizer.zero_grad()
         state.step += 1
-        return {"loss": loss, "lr": lr, "grad_norm": norm.item(), "loss_scale": state.scaler.get_scale()}
+        left_out = {"skipped": state.skipped, "broken": len(state.broken)}
+        return {"loss": loss, "lr": lr, "grad_norm": norm, "loss_scale": state.scaler.get_scale(), **left_out}
 
     def _backward(self, batch: Sample, micro: int) -> Tensor:
         """Add one micro-batch's gradient; its random numbers depend on seed, step and place in the batch alone."""
         batch = to_device(batch, self.world.device)
         place = (self.state.step * self.accumulation + micro) * self.world.size + self.world.rank
         torch.manual_seed(self.config.seed * 1_000_003 + place)
-        with self.precision.autocast():
-            pred = self.model(batch.image, batch.target, batch.mask)
-        loss = masked_loss(pred, batch.target, batch.mask, batch.weight, self.config.optim.loss)
-        self.state.scaler.scale(loss / self.accumulation).backward()
+        with exchange_gradients(self.model, now=micro == self.accumulation - 1):
+            with self.precision.autocast():
+                pred = self.model(batch.image, batch.target, batch.mask)
+            error, weight = weighted_error(pred, batch.target, batch.mask, batch.weight, self.config.optim.loss)
+            loss = mean_error(error, weight)
+            self.state.scaler.scale(loss / self.accumulation).backward()
+        self.meter.add(batch.source, error.detach().sum((1, 2, 3)), weight.sum((1, 2, 3)))
         return loss.detach()
 
-    def _synchronise(self, last: bool) -> AbstractContextManager[None]:
-        """Ranks exchange gradients once an optimiser step, in the last backward pass."""
-        if isinstance(self.model, DistributedDataParallel) and not last:
-            return self.model.no_sync()
-        return nullcontext()
+    def _agree(self, loss: Tensor) -> float:
+        """The mean loss of all ranks, who learn if one of them was told to stop, or met pairs that are broken."""
+        mine = torch.tensor([bool(self.signals.heard), len(self.quarantine.new)], device=loss.device)
+        shared, stop, broken = all_sum(torch.cat((loss.double()[None], mine))).tolist()
+        self.stopping = stop > 0
+        if broken:
+            self.quarantine.share()
+        return shared / self.world.size
 
-    def _stop_if_not_finite(self, loss: float, norm: Tensor, losses: list[Tensor], files: list[list[str]]) -> None:
-        """Stop all ranks before the weights are touched. A scaled fp16 gradient may overflow: its step is skipped."""
-        finite_gradient = bool(norm.isfinite()) or self.precision.name == "fp16"
-        if torch.tensor(loss).isfinite() and finite_gradient:
-            return
-        path = self.config.out_dir / f"non_finite_step{self.state.step + 1}_rank{self.world.rank}.json"
-        batch = [{"loss": str(loss.item()), "pairs": names} for loss, names in zip(losses, files, strict=True)]
-        path.write_text(json.dumps(batch, indent=1))
-        raise NonFiniteError(
-            f"loss {loss}, gradient norm {norm.item()} at step {self.state.step + 1}; "
-            f"the pairs of the batch are in {path}"
-        )
+    def _measure(self) -> dict[str, Validation]:
+        """Validations and benchmarks that are due now."""
+        results, log = {}, self.config.log
+        if self._due(log.val_every):
+            results = self.validate()
+        if self.probes and self._due(log.benchmark_every):
+            self.checkpoints.settle()
+            with whole(self.model):
+                for probe in self.probes:
+                    self._record("", probe(self.state.model, self.state.step, self.world))
+        return results
 
     def validate(self) -> dict[str, Validation]:
         """Validate every source that has a list for it; log numbers and pictures."""
+        self.checkpoints.settle()  # loader processes are forked, and should not be from amid a thread's work
         results = {}
         for name in self.lists.val:
-            result = validate(
-                self.state.model,
-                val_batches(self.config, self.lists, name, self.world),
-                self.world,
-                self.precision,
-                self.config.optim.loss,
-                self.config.log.pictures,
-            )
-            scalars = {f"val/{name}/loss": result.loss, f"val/{name}/psnr": result.psnr}
-            self.logger.scalars(self.state.step, {key: value for key, value in scalars.items() if math.isfinite(value)})
-            if result.strips and self.world.is_main:
-                picture = captioned(result.strips)
-                self.logger.picture(self.state.step, f"val/{name}", picture)
-                save_png(self.config.out_dir / "pictures" / f"{name}_step_{self.state.step:07d}.png", picture)
-            results[name] = result
+            self.world.note(f"validating {name} after step {self.state.step}")
+            batches = val_batches(self.config, self.lists, name, self.world)
+            with whole(self.model):
+                results[name] = validate(
+                    self.state.model,
+                    self._noted(batches),
+                    self.world,
+                    self.precision,
+                    self.config.optim.loss,
+                    self.config.log.pictures,
+                )
+            self._show(name, results[name])
         self.state.model.train()
         return results
 
+    def _noted(self, batches: Iterator[Sample]) -> Iterator[Sample]:
+        for batch in batches:
+            self.quarantine.note(batch.broken)
+            yield batch
+
+    def _show(self, name: str, result: Validation) -> None:
+        self._record("val", {f"{name}/loss": result.loss, f"{name}/psnr": result.psnr})
+        if result.strips and self.world.is_main:
+            picture = captioned(result.strips)
+            self.logger.picture(self.state.step, f"val/{name}", picture)
+            save_png(self.config.out_dir / "pictures" / f"{name}_step_{self.state.step:07d}.png", picture)
+
+    def _record(self, group: str, scalars: Scalars) -> None:
+        finite = {f"{group}/{name}".strip("/"): value for name, value in scalars.items() if math.isfinite(value)}
+        self.logger.scalars(self.state.step, finite)
+
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0 or self.state.step == self.total_steps
-
-
-def total_steps(config: RunConfig, lists: Lists) -> int:
-    """Optimiser steps of the run; epochs are turned into them."""
-    if config.optim.epochs is None:
-        return config.optim.steps
-    return max(1, round(config.optim.epochs * lists.num_train / config.optim.global_batch))
-
-
-def start_or_resume(config: RunConfig, world: World, precision: Precision) -> TrainState:
-    """A fresh or initialised model with its optimiser, or the state of a checkpoint."""
-    torch.manual_seed(config.seed)
-    model = Painter(config.model)
-    checkpoint = find_resume(config.out_dir, config.resume)
-    if not checkpoint and config.init_mae:
-        init_from_mae(model, read_mae(config.init_mae), config.init_mae)
-    if not checkpoint and config.init:
-        load_strict(model, read_weights(config.init), config.init)
-    model = model.to(world.device).train()
-    optimizer = make_optimizer(model, config.optim.weight_decay, config.optim.layer_decay, config.optim.betas)
-    state = TrainState(model, optimizer, precision.scaler())
-    if checkpoint:
-        report_changes(load_checkpoint(checkpoint, state), flatten(config))
-        logging.info("going on from %s, step %d", checkpoint, state.step)
-    return state
-
-
-def make_logger(config: RunConfig, start_step: int) -> Logger:
-    """log.jsonl, TensorBoard and, if configured, wandb; config.json beside them."""
-    folder = config.out_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(flatten(config), indent=1))
-    sinks = [Wandb(config.log.wandb, folder, flatten(config))] if config.log.wandb else []
-    return Logger(
-        [*sinks, JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)]
-    )

@@ -1,13 +1,13 @@
 """Validation: every pair as a query below another one as its prompt, the query's target hidden."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from data.pair_dataset import Sample
 from data.prompt import query_half
@@ -32,13 +32,13 @@ class Validation:
 
 @torch.no_grad()
 def validate(
-    model: Painter, loader: DataLoader[Sample], world: World, precision: Precision, loss_kind: str, num_strips: int
+    model: Painter, batches: Iterable[Sample], world: World, precision: Precision, loss_kind: str, num_strips: int
 ) -> Validation:
     """Loss and PSNR of one source over all ranks; every pair counts once and alone, whatever the batch size."""
     model.eval()
     totals = torch.zeros(4, dtype=torch.float64, device=world.device)  # loss, PSNR, and how many of each
     strips: list[NDArray[np.uint8]] = []
-    for batch in loader:
+    for batch in batches:
         batch = to_device(batch, world.device)
         with precision.autocast():
             pred = model(batch.image, batch.target, batch.mask).float()

@@ -12,7 +12,7 @@ from eval import cross_check
 from eval.benchmark import Benchmark
 from eval.results import line, write_results
 from eval.run import Precision, Subject, choose, network, oracle, run
-from util.dist import World, join_world, leave_world
+from util.dist import World, joined
 from util.parallel import one_line_errors
 
 MAX_SIDE = 4096
@@ -92,11 +92,8 @@ def main(benchmark: Benchmark, description: str | None) -> None:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         options.check()
-        world = join_world(options.device)
-        try:
+        with joined(options.device) as world:
             evaluate(benchmark, options, world)
-        finally:
-            leave_world()
 
 
 def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:

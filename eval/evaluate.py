@@ -1,7 +1,5 @@
 """Paint, decode and measure every query once, whatever the number of processes and however often it is stopped."""
 
-import signal
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +18,7 @@ from eval.benchmark import Benchmark, Case, Query, Record
 from eval.painters import Paints
 from eval.records import Records
 from util.dist import World, from_main, gather
+from util.workers import deaths_explained, start
 
 
 class Prepared(NamedTuple):
@@ -108,22 +107,6 @@ class Loading(Dataset[Prepared | ValueError]):
             return error
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end; processes that are started inside never hear it: it is for this one to stop them."""
-    if threading.current_thread() is not threading.main_thread():  # which alone hears Ctrl-C
-        yield
-        return
-    heard: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if heard:
-        raise KeyboardInterrupt
-
-
 def _judge_all(
     benchmark: Benchmark, paints: Paints, batches: Sequence[Sequence[Query]], num_workers: int, images: Path | None
 ) -> Iterator[tuple[str, Record]]:
@@ -139,36 +122,29 @@ def _judge_all(
             raise ValueError(f"{benchmark.name}, {case.name}: {error}") from None
 
     loading, workers = Loading(benchmark, paints, batches), min(num_workers, len(batches))
-    loader = DataLoader(loading, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
-    with _uninterrupted(), _explained():
-        loaded = map(_raised, loader)  # starts the processes
+    loader: DataLoader[Prepared | ValueError] = DataLoader(
+        loading, batch_size=None, num_workers=workers, collate_fn=_as_it_is
+    )
     with _explained():
-        yield from _judged(loaded, paints, judge, num_threads=max(1, num_workers))
+        yield from _judged(start(loader), paints, judge, num_threads=max(1, num_workers))
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
     """What a want of memory raises, as a sentence."""
     try:
-        yield
+        with deaths_explained("--num_workers"):
+            yield
     except torch.OutOfMemoryError:
         raise ValueError("the device's memory does not hold a batch; give a smaller --batch_size") from None
     except RuntimeError as error:
-        if "allocate memory" in str(error):
-            raise ValueError("the memory does not hold a batch; give a smaller --batch_size or --size") from None
-        if "DataLoader worker" not in str(error):
+        if "allocate memory" not in str(error):
             raise
-        raise ValueError("a loader's process died, perhaps for want of memory; give a smaller --num_workers") from None
+        raise ValueError("the memory does not hold a batch; give a smaller --batch_size or --size") from None
 
 
 def _as_it_is(batch: Any) -> Any:
     return batch  # the loader's own way would turn arrays into tensors
-
-
-def _raised(batch: Prepared | ValueError) -> Prepared:
-    if isinstance(batch, ValueError):
-        raise ValueError(str(batch))  # to raise what this frame holds makes a cycle that keeps the loader's processes
-    return batch
 
 
 def _judged(

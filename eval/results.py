@@ -17,6 +17,7 @@ from eval.painters import Paints
 from eval.paper import METRICS, PAPER
 from util.files import write
 from util.image import to_uint8
+from util.sealed import SEAL
 from util.visualize import panels, save_png
 
 PACKAGES = ("painter", "torch", "numpy", "pillow", "opencv-python-headless", "scipy", "scikit-image", "pycocotools")
@@ -63,8 +64,8 @@ def versions() -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as stream:
+    """The SHA-256 of a file, or of the seal of a checkpoint, which has those of its files."""
+    with (path / SEAL if path.is_dir() else path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

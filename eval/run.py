@@ -15,7 +15,7 @@ from PIL import Image
 
 from data.roots import Roots, places
 from data.tasks import Size
-from engine.checkpoint import load_painter
+from engine.pretrained import load_painter
 from eval.benchmark import Benchmark, Query
 from eval.evaluate import evaluate
 from eval.painters import Network, Oracle, Paints
@@ -70,7 +70,7 @@ def network(
     device: torch.device | str = "cpu",
 ) -> Subject:
     """A checkpoint below a prompt. Raises ValueError on weights that do not fit and on a prompt that is not there."""
-    ckpt = from_main(ckpt.resolve())  # last.pth may move on meanwhile
+    ckpt = from_main(ckpt.resolve())  # `last` may move on meanwhile
     painter, config = load_painter(ckpt, model)
     chosen = read_prompt(benchmark, roots, prompt)
     facts = {

@@ -3,6 +3,7 @@
 Paper section 3.2. A canvas is a prompt pair's half above a query's half: (N, 3, H, W), H = 2 W as released.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,14 +46,30 @@ class PainterConfig:
     """recompute each block in the backward pass: less memory, a third more time"""
 
     def __post_init__(self) -> None:
+        for name in ("patch_size", "embed_dim", "depth", "num_heads", "decoder_embed_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name} {getattr(self, name)} must be 1 or more")
+        if not (0 <= self.drop_path_rate < 1 and 0 < self.mlp_ratio < math.inf):
+            raise ValueError(
+                f"model.drop_path_rate {self.drop_path_rate} must be 0 or more and below 1, "
+                f"model.mlp_ratio {self.mlp_ratio} above 0"
+            )
+        if self.pretrain_img_size < self.patch_size:
+            raise ValueError(
+                f"pretrain_img_size {self.pretrain_img_size} must be at least patch_size {self.patch_size}"
+            )
         if self.depth % 4:
             raise ValueError(
                 f"model depth {self.depth} must be a multiple of 4: the head reads features at the quarters"
             )
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of num_heads {self.num_heads}")
-        if any(side % self.patch_size for side in self.img_size):
+        if any(side < 1 or side % self.patch_size for side in self.img_size):
             raise ValueError(f"img_size {self.img_size} must be a multiple of patch_size {self.patch_size}")
+        if self.grid[0] % 2:
+            raise ValueError(
+                f"img_size {self.img_size}: half its height must be a multiple of patch_size {self.patch_size}"
+            )
         if self.window_blocks and self.window_size < 1:
             raise ValueError("window_blocks are given but window_size is 0; set window_size to tokens a side")
         if not all(0 <= i < self.depth for i in self.window_blocks):

@@ -14,9 +14,15 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+from util.sealed import SEAL, check_seal
+
+MODEL = "model."  # before the names of weights in a run's checkpoint
 UNUSED = ("cls_token",)
 UNUSED_MAE_DECODER = (  # of a full MAE file; three of the names are also Painter's, for other parts
     "mask_token",
@@ -40,12 +46,33 @@ MAY_BE_NEW = (
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .pth, .pt or .bin file, by name, on the CPU.
+    """The tensors of a .safetensors, .pth, .pt or .bin file, or of a run's checkpoint folder, by name, on the CPU.
 
     A pickle holds {"model": state_dict}, with or without the rest of a training checkpoint beside it, or a
     bare state_dict. Raises as `read_checkpoint`.
     """
+    if (Path(path) / SEAL).is_file():
+        return _read_folder(Path(path))
     return named_tensors(read_checkpoint(path), Path(path))
+
+
+def stored_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint folder by name, without their data."""
+    stored = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata.items()
+    return {
+        name: torch.empty(tensor.size, dtype=tensor.properties.dtype, device="meta")
+        for name, tensor in stored
+        if isinstance(tensor, TensorStorageMetadata)
+    }
+
+
+def _read_folder(folder: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint that any number of ranks have written."""
+    check_seal(folder)
+    stored = {name: tensor for name, tensor in stored_tensors(folder).items() if name.startswith(MODEL)}
+    tensors = {name: torch.empty_like(tensor, device="cpu") for name, tensor in stored.items()}
+    dcp.load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+    return {name.removeprefix(MODEL): tensor for name, tensor in tensors.items()}
 
 
 def read_checkpoint(path: str | Path) -> object:
@@ -66,9 +93,12 @@ def read_checkpoint(path: str | Path) -> object:
 def load_strict(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Fill every parameter and buffer of `model`, cast to the model's dtype and device.
 
-    Raises ValueError with all missing, unexpected and mis-shaped names of `source`, the model unchanged.
+    Raises ValueError with all missing, unexpected and mis-shaped names of `source`, and with those that hold NaN or
+    infinity; the model is then unchanged.
     """
-    _check_fit(model.state_dict(), weights, source)
+    check_fit(model.state_dict(), weights, source)
+    if wild := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise ValueError(f"{source} holds NaN or infinity in {_first_ten(wild)}; its training has failed: take another")
     model.load_state_dict(weights)
 
 
@@ -82,7 +112,7 @@ def init_from_mae(model: nn.Module, weights: Mapping[str, Tensor], source: str) 
     encoder = {name: value for name, value in weights.items() if not _is_any(name, unused)}
     state = model.state_dict()
     new = {name: value for name, value in state.items() if _is_any(name, MAY_BE_NEW)}
-    _check_fit({name: value for name, value in state.items() if name not in new}, encoder, source)
+    check_fit({name: value for name, value in state.items() if name not in new}, encoder, source)
     model.load_state_dict({**new, **encoder})
 
 
@@ -141,13 +171,18 @@ def named_tensors(content: object, path: Path) -> dict[str, Tensor]:
     cure = 'save it again as {"model": state_dict} or as a bare state_dict'
     if not isinstance(state, Mapping) or not state:
         raise ValueError(f"{path} holds no named tensors: {cure}")
-    strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    strange = [name for name, value in state.items() if not (isinstance(name, str) and _is_plain(value))]
     if strange:
-        raise ValueError(f"{path} holds values that are not tensors ({_first_ten(strange)}): {cure}")
+        raise ValueError(f"{path} holds values that are no plain float tensors ({_first_ten(strange)}): {cure}")
     return dict(state)
 
 
-def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str) -> None:
+def _is_plain(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.layout == torch.strided
+
+
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str) -> None:
+    """ValueError with all names of `source` that are missing, unexpected or of another shape than expected."""
     problems = {
         "missing": [name for name in expected if name not in found],
         "unexpected": [name for name in found if name not in expected],

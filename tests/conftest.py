@@ -2,10 +2,9 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,26 +48,18 @@ def save_target(task: Task, path: Path, rng: np.random.Generator) -> None:
 
 
 @pytest.fixture(scope="session")
-def two_processes() -> Callable[..., None]:
-    """Runs a script and its arguments as two ranks on the CPU.
-
-    A launch that fails is tried once more, without the folders `made` by the first try, and what it printed is shown:
-    a busy machine may fail the launcher itself.
-    """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+def launch() -> Callable[..., str]:
+    """Runs a script with arguments as so many ranks on the CPU; returns what they print, or fails and shows it."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
-    def launch(*arguments: object, made: Sequence[Path] = ()) -> None:
-        for _ in range(2):
-            ran = subprocess.run([*command, *map(str, arguments)], env=environment, capture_output=True, text=True)
-            if ran.returncode == 0:
-                return
-            print(ran.stdout + ran.stderr)
-            for folder in made:
-                shutil.rmtree(folder, ignore_errors=True)
-        pytest.fail("two processes failed twice; see what they printed")
+    def start(num_ranks: int, *arguments: object) -> str:
+        torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(num_ranks))
+        ran = subprocess.run([*torchrun, *map(str, arguments)], env=environment, capture_output=True, text=True)
+        if ran.returncode:
+            pytest.fail(f"{num_ranks} processes failed:\n{ran.stdout}{ran.stderr}")
+        return ran.stdout + ran.stderr
 
-    return launch
+    return start
 
 
 @pytest.fixture(scope="session")

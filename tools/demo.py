@@ -127,7 +127,7 @@ def evaluate(config: RunConfig) -> tuple[Metrics, Metrics]:
         benchmark = benchmark_of(name)
         queries = choose(benchmark, config.data.roots)
         trained = network(benchmark, config.data.roots, checkpoint)
-        folder = config.out_dir / RESULTS / checkpoint.resolve().stem
+        folder = config.out_dir / RESULTS / checkpoint.resolve().name
         painted[name] = measure(benchmark, trained, queries, folder / name, world)["metrics"]
         perfect = oracle(benchmark, trained.facts["size"][0])
         ceilings[name] = measure(benchmark, perfect, queries, folder / f"{name}_oracle", world)["metrics"]

@@ -6,34 +6,53 @@
 
 The first argument is a file, or the name of one in configs/; --key value overrides any of its values. The
 run's folder then holds checkpoints, log.jsonl, TensorBoard files and pictures; the same command goes on from
-the last checkpoint.
+the last checkpoint. SIGTERM, SIGUSR1 and Ctrl-C end the step and save: the exit status is then 75, or 130.
 """
 
 import logging
+import os
 import sys
+import time
 from collections.abc import Sequence
 
+import torch
+
 from engine.config import flatten
+from engine.faults import NonFiniteError
 from engine.load_config import load_config
-from engine.train import NonFiniteError, run
+from engine.stop import INTERRUPTED, Stopped, forget_status, leave
+from engine.train import run
 from eval.during_training import probes
+from util.dist import LostRankError, ToldByMainError
+
+FULL = "the GPU's memory is full: lower --optim.micro_batch, or give --model.checkpointing True or --parallel fsdp"
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the config, train, and turn what the user can mend into one sentence."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     print_config = "--print_config" in arguments
+    forget_status()
     try:
         config = load_config([a for a in arguments if a != "--print_config"], "tools/train.py")
         if print_config:
             print("\n".join(f"{key} = {value}" for key, value in flatten(config).items()))
         else:
             run(config, probes(config))
-    except (ValueError, NonFiniteError) as error:
-        message = str(error).partition("Original Traceback")[2] or str(error)  # a loader worker adds its stack
-        sys.exit(f"error: {message.rpartition('ValueError: ')[2].strip()}")
+    except Stopped as stopped:
+        if not int(os.environ.get("RANK", 0)):
+            print(stopped, file=sys.stderr)
+        leave(stopped)
+    except ToldByMainError:
+        time.sleep(1)  # torchrun ends the others when one has ended, and rank 0 shall speak first
+        sys.exit(1)
+    except torch.cuda.OutOfMemoryError:
+        sys.exit(f"error: {FULL}")
+    except (ValueError, OSError, NonFiniteError, LostRankError) as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from the last checkpoint")
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

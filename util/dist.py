@@ -1,6 +1,10 @@
-"""One process or many: the ranks of a `torchrun` launch, and the few collectives we need."""
+"""One process or many: the ranks of a `torchrun` launch, the few collectives we need, and who is missing in them."""
 
 import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -12,6 +16,14 @@ from torch import Tensor
 T = TypeVar("T")
 
 
+class LostRankError(RuntimeError):
+    """Another rank died, or kept this one waiting for too long; the message says where each was last heard of."""
+
+
+class ToldByMainError(ValueError):
+    """Rank 0 failed, and says why; this rank only ends."""
+
+
 @dataclass(frozen=True)
 class World:
     """This process among all; rank 0 of 1 when not launched by torchrun."""
@@ -21,11 +33,51 @@ class World:
     local_size: int
     """ranks on this machine"""
     device: torch.device
+    timeout: timedelta = timedelta(minutes=30)
+    """how long a rank waits for another one"""
+    store: dist.Store | None = None
+    """where ranks note what they do; None in a launch of none"""
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes files and talks to the user."""
         return self.rank == 0
+
+    def note(self, what: str) -> None:
+        """Let the others know what this rank does now, should it never come back."""
+        if self.store:
+            self.store.set(f"doing/{self.rank}", f"{time.time()} {what}")
+
+    def notes(self) -> str:
+        """What every rank did last, alike ones together."""
+        if not self.store:
+            return ""
+        ranks: dict[str, list[str]] = {}
+        for rank in range(self.size):
+            if self.store.check([f"doing/{rank}"]):
+                when, _, what = self.store.get(f"doing/{rank}").decode().partition(" ")
+                ranks.setdefault(what, []).append(f"{rank} ({time.time() - float(when):.0f} s ago)")
+        return "; ".join(f"{what}: rank {', '.join(who)}" for what, who in ranks.items()) or "nobody"
+
+
+@contextmanager
+def joined(device: str, timeout_minutes: float = 30) -> Iterator[World]:
+    """This process among those of its launch, and the way out of it; `device` is auto, cpu or cuda.
+
+    Raises ValueError on a device that is not there, and LostRankError where a rank died or kept this one waiting.
+    """
+    world = join_world(device, timeout_minutes)
+    try:
+        yield world
+        wait_for_all()  # a process that ends while others still leave may bring them down
+    except RuntimeError as error:
+        if world.size > 1 and (cause := _lost(error)):
+            raise LostRankError(
+                f"rank {world.rank} lost another one ({cause}); last heard of: {_told(world)}"
+            ) from None
+        raise
+    finally:
+        leave_world()
 
 
 def join_world(device: str, timeout_minutes: float = 30) -> World:
@@ -34,13 +86,16 @@ def join_world(device: str, timeout_minutes: float = 30) -> World:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda was asked for, but PyTorch sees no CUDA device; use --device cpu or auto")
-    size, local_rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
+    local_rank, timeout = int(os.environ.get("LOCAL_RANK", 0)), timedelta(minutes=timeout_minutes)
     place = torch.device(device, local_rank) if device == "cuda" else torch.device(device)
     if device == "cuda":
         torch.cuda.set_device(place)
-    if size > 1:
-        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=timedelta(minutes=timeout_minutes))
-    return World(int(os.environ.get("RANK", 0)), size, int(os.environ.get("LOCAL_WORLD_SIZE", 1)), place)
+    if "RANK" not in os.environ:
+        return World(0, 1, 1, place, timeout)
+    store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
+    backend = "nccl" if device == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    return World(rank, size, int(os.environ.get("LOCAL_WORLD_SIZE", 1)), place, timeout, store)
 
 
 def leave_world() -> None:
@@ -49,16 +104,16 @@ def leave_world() -> None:
         dist.destroy_process_group()
 
 
+def was_restarted() -> bool:
+    """Whether torchrun has started the ranks again after a failure."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
 def all_sum(x: Tensor) -> Tensor:
     """The sum of `x` over all ranks, on each of them."""
     if dist.is_initialized():
         dist.all_reduce(x)
     return x
-
-
-def all_mean(x: Tensor) -> Tensor:
-    """The mean of `x` over all ranks, on each of them."""
-    return all_sum(x) / (dist.get_world_size() if dist.is_initialized() else 1)
 
 
 def wait_for_all() -> None:
@@ -76,6 +131,21 @@ def from_main(value: T) -> T:
     return box[0]
 
 
+def on_main(work: Callable[[], T]) -> T:
+    """What `work` returns on rank 0, on every rank. Where it raises there, the others raise ToldByMainError."""
+    if dist.is_initialized() and dist.get_rank():
+        done, found = from_main((False, None))
+        if not done:
+            raise ToldByMainError("rank 0 failed; it says why")
+        return found  # type: ignore[return-value]
+    try:
+        found = work()
+    except Exception:
+        from_main((False, None))
+        raise
+    return from_main((True, found))[1]
+
+
 def gather(value: T) -> list[T]:
     """The values of all ranks, in their order, on rank 0; nothing on the others."""
     if not dist.is_initialized():
@@ -83,3 +153,17 @@ def gather(value: T) -> list[T]:
     found: list[T | None] = [None] * dist.get_world_size()
     dist.gather_object(value, found if dist.get_rank() == 0 else None)
     return [value for value in found if value is not None]
+
+
+def _lost(error: RuntimeError) -> str | None:
+    """Why a collective failed, if it was one."""
+    if known := re.search(r"Timed out waiting|Connection (?:closed|reset) by peer|Broken pipe", str(error)):
+        return known[0]
+    return type(error).__name__ if isinstance(error, dist.DistError) else None
+
+
+def _told(world: World) -> str:
+    try:
+        return world.notes()
+    except RuntimeError:
+        return "nobody, for the store of the launch is gone"

@@ -71,12 +71,10 @@ def check_same_size(photo: Path, label: Path, shape: tuple[int, ...]) -> None:
 
 def _decode(path: Path) -> Image.Image:
     """The decoded file; every way to be broken becomes one sentence."""
-    if not path.exists():
-        raise ValueError(f"{path} does not exist")
-    if not os.access(path, os.R_OK):
-        raise ValueError(f"{path} may not be read by this user; give it read permission")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
+    try:
+        _check_file(path)
+    except OSError as error:  # a disk or a mount that fails
+        raise ValueError(f"{path} cannot be read ({error.strerror}); check its disk or mount") from None
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -93,6 +91,15 @@ def _decode(path: Path) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it")
     return image
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise ValueError(f"{path} does not exist")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"{path} may not be read by this user; give it read permission")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -1,12 +1,17 @@
 """A run's record: `log.jsonl`, TensorBoard and, where asked for, wandb behind one interface."""
 
 import json
-from collections.abc import Sequence
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from util.files import write
 
 Scalars = dict[str, float]
 
@@ -25,7 +30,10 @@ class Sink(Protocol):
 
 
 class Logger:
-    """Passes everything on to its sinks; without any (ranks other than 0) it is silent."""
+    """Passes everything on to its sinks; without any (ranks other than 0) it is silent.
+
+    What cannot be written, for a disk that is full, is a warning: a record is not worth a run.
+    """
 
     def __init__(self, sinks: Sequence[Sink] = ()) -> None:
         self.sinks = sinks
@@ -33,17 +41,20 @@ class Logger:
     def scalars(self, step: int, values: Scalars) -> None:
         """Record values by name; `train/loss` style names group them."""
         for sink in self.sinks:
-            sink.scalars(step, values)
+            with _at_worst_warned():
+                sink.scalars(step, values)
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Record an (H, W, 3) picture."""
         for sink in self.sinks:
-            sink.picture(step, name, image)
+            with _at_worst_warned():
+                sink.picture(step, name, image)
 
     def close(self) -> None:
         """Flush and close every sink."""
         for sink in self.sinks:
-            sink.close()
+            with _at_worst_warned():
+                sink.close()
 
 
 class JsonLines:
@@ -51,7 +62,7 @@ class JsonLines:
 
     def __init__(self, path: Path, start_step: int) -> None:
         kept = [line for line in _lines(path) if _step_of(line) <= start_step]
-        path.write_text("".join(kept))
+        write(path, "".join(kept).encode())
         self.file = path.open("a", buffering=1)
 
     def scalars(self, step: int, values: Scalars) -> None:
@@ -104,11 +115,23 @@ class Wandb:
         self.run.finish()
 
 
+@contextmanager
+def _at_worst_warned() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        logging.warning("a part of the record is lost: %s", error)
+
+
 def _lines(path: Path) -> list[str]:
     """Whole lines of a file that may have been cut off while one was written."""
     text = path.read_text() if path.exists() else ""
     return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _step_of(line: str) -> int:
-    return int(json.loads(line)["step"])
+def _step_of(line: str) -> float:
+    """The step of a line; of one that is none, for want of room on the disk, infinity."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -1,5 +1,6 @@
 """Samples: two pairs of a type stitched, normalised, masked and weighted, all by the seed of their draw."""
 
+import json
 import random
 import re
 
@@ -11,8 +12,9 @@ from torch.utils.data import DataLoader
 
 from configs.sources import EIGHT_SOURCES
 from data import pair_dataset
+from data.masking import block_mask
 from data.pair_dataset import MaskConfig, PairDataset, Sample
-from data.pairs import read_pairs
+from data.pairs import Pair, read_pairs
 from data.prompt import half_mask
 from data.sampler import Draw, ValSampler
 from data.tasks import SOURCES, TASKS, task_of
@@ -184,6 +186,109 @@ def test_a_broken_partner_is_named(tiny_root):
     (tiny_root / "derain_image2derain/target_2.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"derain_image2derain.json, entry 2: .*target_2.png is empty"):
         [pairs[Draw(0, (seed,))] for seed in range(20)]
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+@pytest.mark.parametrize("name", UNCROPPED)
+def test_pairs_that_can_be_read_draw_no_other_numbers(tiny_root, name, quarantine):
+    """The mask is made of those that follow the partner's and the mask's kind."""
+    whole = dataset(tiny_root, name, mask=MaskConfig(0, 0.5, (4, 40)))
+    pairs = PairDataset([tiny_root], whole.pairs, CANVAS, GRID, whole.mask, True, quarantine=quarantine)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        rng.integers(3)
+        rng.random()
+        assert torch.equal(pairs[Draw(0, (seed,))].mask, block_mask(GRID, 64, (4, 40), rng))
+
+
+def spoil(root, name: str, *entries: int) -> None:
+    for entry in entries:
+        path = root / f"{name}/image_{entry}.png"
+        path.write_bytes(path.read_bytes()[:-40])
+
+
+def quarantined(pairs: PairDataset) -> PairDataset:
+    return PairDataset(pairs.roots, pairs.pairs, CANVAS, GRID, pairs.mask, pairs.train, quarantine=True)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("name", TASKS)
+def test_another_pair_stands_in_for_a_broken_one(tiny_root, name, train):
+    pairs = dataset(tiny_root, name, train=train)
+    whole = [pairs[Draw(seed % 3, (seed, 1))] for seed in range(24)]
+    spoil(tiny_root, name, 1)
+    found = [quarantined(pairs)[Draw(seed % 3, (seed, 1))] for seed in range(24)]
+    for before, after in zip(whole, found, strict=True):
+        num_broken = entries(before).count(1)
+        lines = after.broken.splitlines()
+        assert len(lines) == num_broken
+        assert all(f"{name}.json, entry 1: {tiny_root}/{name}/image_1.png is " in line for line in lines)
+        assert all(new != 1 and old in (1, new) for old, new in zip(entries(before), entries(after), strict=True))
+        assert same(before, after) == (num_broken == 0)
+        assert (after.source, after.type) == (f"{name}.json", name)
+    assert {entries(sample)[0] for sample in found} == {entries(sample)[1] for sample in found} == {0, 2}
+
+
+def test_what_stands_in_shows_its_own_picture(tiny_root):
+    """The validation canvas of entries 0 and 2 alone, by hand."""
+    name = "derain_image2derain"
+    pairs = quarantined(dataset(tiny_root, name, train=False))
+    spoil(tiny_root, name, 1)
+    for seed in range(8):
+        sample = pairs[Draw(1, (seed,))]
+        image = [expected_half(tiny_root, name, i, "image", Image.Resampling.BICUBIC) for i in entries(sample)]
+        np.testing.assert_allclose(sample.image, np.concatenate(image, axis=1), atol=1e-5)
+
+
+def test_what_stands_in_is_of_the_same_list(tiny_root):
+    """Two lists of one type: the partner may be of the other list, what stands in is not."""
+    name = "derain_image2derain"
+    (tiny_root / "other.json").write_text((tiny_root / f"{name}.json").read_text().replace("image_1", "image_2"))
+    pairs = [pair for path in (f"{name}.json", "other.json") for pair in read_pairs([tiny_root], path)]
+    spoil(tiny_root, name, 1)
+    both = PairDataset([tiny_root], pairs, CANVAS, GRID, MASK, True, quarantine=True)
+    samples = [both[Draw(1, (seed,))] for seed in range(30)]
+    assert {sample.source for sample in samples} == {f"{name}.json"}
+    assert all(sample.files.startswith(f"{name}.json") for sample in samples)
+    assert {sample.files.partition("above ")[2].split(",")[0] for sample in samples} == {f"{name}.json", "other.json"}
+
+
+def test_what_stands_in_is_of_the_same_type_in_a_list_of_several(tiny_root):
+    lists = [json.loads((tiny_root / f"{name}.json").read_text()) for name in PAPER[:3]]
+    (tiny_root / "mixed.json").write_text(
+        json.dumps([entry for entries in zip(*lists, strict=True) for entry in entries])
+    )
+    spoil(tiny_root, PAPER[0], 0)
+    mixed = PairDataset([tiny_root], read_pairs([tiny_root], "mixed.json"), CANVAS, GRID, MASK, True, quarantine=True)
+    for seed in range(20):
+        assert re.fullmatch(
+            rf".*{PAPER[0]}/image_[12].* above .*{PAPER[0]}/image_[12].*", mixed[Draw(0, (seed,))].files
+        )
+
+
+def test_one_pair_left_stands_in_for_all(tiny_root):
+    """However many draws: no pair is tried twice for one half."""
+    name = "derain_image2derain"
+    spoil(tiny_root, name, 0, 1)
+    pairs = quarantined(dataset(tiny_root, name, train=False))
+    samples = [pairs[Draw(seed % 3, (seed,))] for seed in range(100)]
+    assert {entries(sample) for sample in samples} == {(2, 2)}
+    assert max(sample.broken.count("\n") for sample in samples) == 3  # both halves, two broken pairs each
+
+
+@pytest.mark.parametrize(("num", "tried"), [(1, 1), (3, 3), (60, 21)])
+def test_a_list_of_broken_pairs_stops(tiny_root, monkeypatch, num, tried):
+    def refuse(roots, pair, rng):
+        reads.append(pair)
+        raise ValueError(f"{pair}: gone\nfor good")
+
+    reads: list[Pair] = []
+    monkeypatch.setattr(pair_dataset, "read_pair", refuse)
+    pairs = [Pair("a.png", "b.png", "derain_image2derain", "rain.json", i) for i in range(num)]
+    broken = PairDataset([tiny_root], pairs, CANVAS, GRID, MASK, True, quarantine=True)
+    with pytest.raises(ValueError, match=r"^rain.json: no pair .* the last .*: rain.json, entry \d+: gone for good$"):
+        broken[Draw(0, (0,))]
+    assert tried - 1 <= len(reads) == len(set(reads)) <= tried
 
 
 @pytest.mark.parametrize(

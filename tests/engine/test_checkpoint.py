@@ -1,137 +1,251 @@
-"""Checkpoints: never half there, rotated, found again, safe to read."""
+"""Checkpoints: whole or not there, found again, verified, rotated, the same for any number of ranks."""
 
 import json
-from dataclasses import asdict, replace
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from engine import checkpoint
-from engine.checkpoint import LAST, TrainState, find_resume, load_checkpoint, load_painter, save_checkpoint
+from engine.checkpoint import LAST, Checkpoints, TrainState
 from engine.optim import make_optimizer
 from engine.precision import Precision
-from models import MODELS, Painter, create_model
+from models import create_model
 from models.weights import read_weights
+from util.dist import join_world
+from util.sealed import SEAL
+
+CONFIG = {"optim.lr": 0.1}
 
 
-def state(step=0):
-    model = create_model("painter_vit_tiny", img_size=(64, 32), embed_dim=24, depth=4, num_heads=2, decoder_embed_dim=4)
+def state(step=0, **changes):
+    sizes = {"img_size": (64, 32), "embed_dim": 24, "depth": 4, "num_heads": 2, "decoder_embed_dim": 4}
+    model = create_model("painter_vit_tiny", **sizes | changes)
     return TrainState(model, make_optimizer(model, 0.1, 0.8, (0.9, 0.999)), Precision("fp32", "cpu").scaler(), step)
 
 
-def train_a_little(this):
+def train_a_little(this, without=()):
     this.optimizer.param_groups[0]["lr"] = 0.1
-    for parameter in this.model.parameters():
-        parameter.grad = torch.ones_like(parameter)
+    for name, parameter in this.model.named_parameters():
+        parameter.grad = None if name in without else torch.ones_like(parameter)
     this.optimizer.step()
+
+
+def checkpoints(folder, keep=9):
+    return Checkpoints(folder, keep, join_world("cpu"))
+
+
+def save(folder, *steps, keep=9):
+    these = checkpoints(folder, keep)
+    for step in steps:
+        these.save(state(step), CONFIG)
+    these.finish()
+    return these
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_everything_comes_back(tmp_path):
     saved = state(7)
-    train_a_little(saved)
-    save_checkpoint(tmp_path, saved, {"optim.lr": 0.1}, keep=1)
+    saved.skipped, saved.broken = 2, ["a.json, entry 3: it is broken"]
+    train_a_little(saved, without=["mask_token"])  # which then has no moments
+    these = checkpoints(tmp_path)
+    these.save(saved, CONFIG)
+    these.finish()
     loaded = state()
-    assert load_checkpoint(tmp_path / LAST, loaded) == {"optim.lr": 0.1}
-    assert loaded.step == 7
-    train_a_little(saved)
-    train_a_little(loaded)
+    assert these.load(tmp_path / LAST, loaded) == CONFIG
+    assert (loaded.step, loaded.skipped, loaded.broken) == (7, 2, saved.broken)
+    for _ in range(2):
+        train_a_little(saved)
+        train_a_little(loaded)
     for a, b in zip(saved.model.parameters(), loaded.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_the_model_in_it_reads_as_weights(tmp_path):
-    this = state()
-    path = save_checkpoint(tmp_path, this, {}, keep=1)
-    assert read_weights(path).keys() == this.model.state_dict().keys()
+def test_what_is_saved_is_the_moment_of_the_call(tmp_path):
+    """Training goes on while the folder is written."""
+    this, these = state(1), checkpoints(tmp_path)
+    before = {name: value.clone() for name, value in this.model.state_dict().items()}
+    these.save(this, CONFIG)
+    for parameter in this.model.parameters():
+        parameter.data.fill_(7)
+    these.finish()
+    found = read_weights(tmp_path / LAST)
+    assert found.keys() == before.keys()
+    assert all(torch.equal(found[name], before[name]) for name in before)
 
 
-def test_the_newest_are_kept(tmp_path):
-    for step in (8, 9, 10, 11):
-        save_checkpoint(tmp_path, state(step), {}, keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, "step_0000010.pth", "step_0000011.pth"]
-    assert (tmp_path / LAST).resolve().name == "step_0000011.pth"
+def test_the_newest_are_kept_and_nothing_else_is_left(tmp_path):
+    save(tmp_path, 8, 9, 10, 11, keep=2)
+    assert names(tmp_path) == [LAST, "step_0000010", "step_0000011"]
+    assert (tmp_path / LAST).resolve().name == "step_0000011"
 
 
-def test_a_save_that_breaks_off_leaves_the_last_one_whole(tmp_path, monkeypatch):
-    save_checkpoint(tmp_path, state(1), {}, keep=2)
+def test_no_file_can_run_code(tmp_path):
+    save(tmp_path, 1)
+    assert {path.suffix for path in (tmp_path / LAST).iterdir()} == {".safetensors", ".json"}
 
-    def half(content, path):
-        path.write_bytes(b"half a file")
-        raise OSError("No space left on device")
+
+def test_a_step_is_saved_again_over_an_older_one(tmp_path):
+    save(tmp_path, 1, 2)
+    save(tmp_path, 2)
+    assert names(tmp_path) == [LAST, "step_0000001", "step_0000002"]
+    assert checkpoints(tmp_path).find("auto") == tmp_path / "step_0000002"
+
+
+def test_a_save_that_breaks_off_leaves_the_last_one_whole(tmp_path, monkeypatch, caplog):
+    these = save(tmp_path, 1)
+
+    def fail(folder, facts):
+        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.torch, "save", half)
-        with pytest.raises(OSError, match="No space left"):
-            save_checkpoint(tmp_path, state(2), {}, keep=2)
-    assert find_resume(tmp_path, "auto") == tmp_path / LAST
-    load_checkpoint(tmp_path / LAST, state())
-    save_checkpoint(tmp_path, state(2), {}, keep=2)  # the leftover is not in the way
-    assert (tmp_path / LAST).resolve().name == "step_0000002.pth"
+        patch.setattr(checkpoint, "seal", fail)
+        these.save(state(2), CONFIG)
+        with pytest.raises(ValueError, match=r"failed on rank 0 .*No space left on device.*step_0000001"):
+            these.finish()
+        these.save(state(2), CONFIG)
+        these.settle()
+        assert "No space left on device" in caplog.text
+    assert names(tmp_path) == [LAST, "step_0000001"]
+    save(tmp_path, 2)
+    assert checkpoints(tmp_path).find("auto") == tmp_path / "step_0000002"
 
 
-def test_a_lost_link_is_no_lost_run(tmp_path):
-    save_checkpoint(tmp_path, state(1), {}, keep=2)
-    newest = save_checkpoint(tmp_path, state(2), {}, keep=2)
-    (tmp_path / LAST).unlink()
-    assert find_resume(tmp_path, "auto") == newest
-    (tmp_path / LAST).symlink_to("step_0000099.pth")
-    assert find_resume(tmp_path, "auto") == newest
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.engine.test_checkpoint import CONFIG, checkpoints, state
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+these = checkpoints(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+these.save(state(2), CONFIG)
+these.settle()
+"""
+
+
+def test_a_file_that_the_system_refuses_to_write_is_a_warning(tmp_path):
+    save(tmp_path, 1)
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(Path(__file__).parents[2])]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "File too large" in ran.stderr
+    assert "the last whole one:" in ran.stderr
+    assert names(tmp_path) == [LAST, "step_0000001"]
+
+
+def test_leftovers_of_a_killed_save_are_removed(tmp_path):
+    save(tmp_path, 1)
+    for name in (".step_0000002.part", ".step_0000000.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shard.safetensors").write_bytes(b"half")
+    assert checkpoints(tmp_path).find("auto") == tmp_path / "step_0000001"
+    assert names(tmp_path) == [LAST, "step_0000001"]
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def flip_step(path):
+    path.write_text(path.read_text().replace('"step": 2', '"step": 3'))
+
+
+def shard(folder):
+    return next(folder.glob("*.safetensors"))
+
+
+DAMAGE = {
+    "a flipped bit": (lambda folder: flip(shard(folder)), "SHA-256"),
+    "a cut file": (lambda folder: shard(folder).write_bytes(shard(folder).read_bytes()[:-1]), "SHA-256"),
+    "a lost file": (lambda folder: shard(folder).unlink(), "is missing from the checkpoint"),
+    "a file too many": (lambda folder: (folder / "x.safetensors").touch(), "is not part of the checkpoint"),
+    "no seal": (lambda folder: (folder / SEAL).unlink(), f"it has no {SEAL}"),
+    "a cut seal": (lambda folder: (folder / SEAL).write_text('{"step": 3'), f"{SEAL} is damaged"),
+    "a flipped bit of the seal": (lambda folder: flip_step(folder / SEAL), f"{SEAL} is damaged"),
+    "another seal": (lambda folder: (folder / SEAL).write_text("[]"), f"{SEAL} is damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_one_is_moved_aside_and_the_one_before_used(tmp_path, kind, caplog):
+    save(tmp_path, 1, 2)
+    damage, message = DAMAGE[kind]
+    damage(tmp_path / "step_0000002")
+    assert checkpoints(tmp_path).find("auto") == tmp_path / "step_0000001"
+    assert message in caplog.text
+    assert "damaged_step_0000002" in caplog.text
+    assert (tmp_path / "damaged_step_0000002").is_dir()
+    assert (tmp_path / LAST).resolve().name == "step_0000001"
+
+
+def test_no_whole_one_is_an_error(tmp_path):
+    save(tmp_path, 1)
+    flip(shard(tmp_path / "step_0000001"))
+    with pytest.raises(ValueError, match=r"all checkpoints of .* are damaged"):
+        checkpoints(tmp_path).find("auto")
+
+
+def test_the_link_is_for_people(tmp_path):
+    save(tmp_path, 1, 2)
+    for wrong in (None, "step_0000099", "step_0000001"):
+        (tmp_path / LAST).unlink()
+        if wrong:
+            (tmp_path / LAST).symlink_to(wrong)
+        assert checkpoints(tmp_path).find("auto") == tmp_path / "step_0000002"
+        assert (tmp_path / LAST).resolve().name == "step_0000002"
 
 
 def test_nothing_to_resume(tmp_path):
-    assert find_resume(tmp_path, "auto") is None
-    assert find_resume(tmp_path / "absent", "never") is None
+    assert checkpoints(tmp_path).find("auto") is None
+    assert checkpoints(tmp_path / "absent").find("never") is None
 
 
-@pytest.mark.parametrize("content", [{"model": {"a": torch.ones(1)}}, [torch.ones(1)]])
-def test_weights_alone_cannot_be_resumed(tmp_path, content):
-    torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"is no checkpoint of a run .*; start from it with --init"):
-        load_checkpoint(tmp_path / "weights.pth", state())
+def test_never_means_never_but_after_a_restart(tmp_path, monkeypatch):
+    these = save(tmp_path, 1)
+    with pytest.raises(ValueError, match="holds checkpoints of another run; go on with --resume auto"):
+        these.find("never")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert these.find("never") == tmp_path / "step_0000001"
 
 
-def test_a_run_s_network_comes_back_as_it_was_trained(tmp_path):
-    config = replace(state().model.config, merge_after=1, head="linear")
-    saved = Painter(config)
-    told = {"model." + key: value for key, value in json.loads(json.dumps(asdict(config))).items()} | {"seed": 5}
-    this = TrainState(saved, make_optimizer(saved, 0.1, 0.8, (0.9, 0.999)), Precision("fp32", "cpu").scaler())
-    save_checkpoint(tmp_path, this, told, keep=1)
-    loaded, found = load_painter(tmp_path / LAST)
-    assert loaded.config == config
-    assert (found, loaded.training) == (told, False)
-    for a, b in zip(saved.parameters(), loaded.parameters(), strict=True):
-        assert torch.equal(a, b)
+def test_another_run_s_checkpoint_is_for_the_start_alone(tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    save(other, 5)
+    assert checkpoints(mine).find(str(other / LAST)) == other / LAST
+    save(mine, 6)
+    assert checkpoints(mine).find(str(other / LAST)) == mine / "step_0000006"
 
 
-def test_a_name_goes_before_what_the_run_tells(tmp_path):
-    save_checkpoint(tmp_path, state(), {"model.depth": 4}, keep=1)
-    with pytest.raises(ValueError, match=r"last\.pth does not fit the model"):
-        load_painter(tmp_path / LAST, "painter_vit_tiny")
+def test_going_back_would_mix_two_runs(tmp_path):
+    save(tmp_path, 1, 2)
+    assert checkpoints(tmp_path).find(str(tmp_path / LAST)) == tmp_path / LAST
+    with pytest.raises(ValueError, match=r"step_0000002 is later than .*step_0000001"):
+        checkpoints(tmp_path).find(str(tmp_path / "step_0000001"))
 
 
-@pytest.mark.parametrize("beside", [{}, {"epoch": 3, "config": {"model.depth": 8}}])
-def test_weights_alone_need_a_name(tmp_path, monkeypatch, beside):
-    """As released; what stands beside the weights tells nothing unless a run has written it."""
-    model = state().model
-    monkeypatch.setitem(MODELS, "painter_of_the_test", model.config)
-    torch.save({"model": model.state_dict(), **beside}, tmp_path / "weights.pth")
-    loaded, config = load_painter(tmp_path / "weights.pth", "painter_of_the_test")
-    assert (loaded.config, loaded.training, config) == (model.config, False, {})
-    assert torch.equal(loaded.pos_embed, model.pos_embed)
+@pytest.mark.parametrize("path", ["absent", "weights.pth"])
+def test_what_is_no_checkpoint_cannot_be_resumed(tmp_path, path):
+    torch.save({"model": state().model.state_dict()}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=f"{path} is no checkpoint: it has no {SEAL}"):
+        checkpoints(tmp_path / "run").find(str(tmp_path / path))
 
 
-def test_without_a_name_weights_are_the_released_network(tmp_path, monkeypatch):
-    model = state().model
-    monkeypatch.setitem(MODELS, "painter_vit_large", model.config)
-    torch.save({"model": model.state_dict()}, tmp_path / "weights.pth")
-    assert load_painter(tmp_path / "weights.pth")[0].config == model.config
+def test_another_network_names_the_weights(tmp_path):
+    these = save(tmp_path, 1)
+    with pytest.raises(ValueError, match=r"does not fit the model.*\n.*mis-shaped: decoder_embed.weight"):
+        these.load(tmp_path / LAST, state(decoder_embed_dim=8))
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path, monkeypatch):
-    model = state().model
-    monkeypatch.setitem(MODELS, "painter_of_the_test", model.config)
-    torch.save({"model": {**model.state_dict(), "extra": torch.ones(1)}}, tmp_path / "more.pth")
-    with pytest.raises(ValueError, match=r"does not fit the model.*\n  unexpected: extra\nIt was tried as painter_of"):
-        load_painter(tmp_path / "more.pth", "painter_of_the_test")
-    with pytest.raises(ValueError, match="unknown model 'painter_of_the_tests'; did you mean painter_of_the_test"):
-        load_painter(tmp_path / "more.pth", "painter_of_the_tests")
+def test_the_record_is_plain(tmp_path):
+    save(tmp_path, 3)
+    content = json.loads((tmp_path / LAST / SEAL).read_text())
+    assert content["step"] == 3
+    assert content["config"] == CONFIG
+    assert content["files"].keys() == {shard(tmp_path / LAST).name}

@@ -69,65 +69,6 @@ def test_command_line_overrides_any_value():
     assert config.model.grid == (28, 14)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--optim.lrr", "1"], "--optim.lr"),
-        (["--data.sources.coco_poze.weight", "1"], "coco_pose"),
-        (["--optim.lr", "fast"], "could not convert string to float"),
-        (["--optim.loss", "l3"], "invalid choice 'l3'"),
-        (["--model.depth", "6"], "multiple of 4"),
-        (["--data.augment.crop_scale", "0", "1"], "must be (least, most)"),
-        (["--data.augment.jitter", "2"], "the chances of jitter 2.0"),
-        (["--seed", "-1"], "seed -1 must be 0 or more"),
-        (["--data.sources.derain.weight", "-1"], "must be a finite number, 0 or"),
-    ],
-)
-def test_wrong_override_is_an_error_with_a_suggestion(arguments, message, capsys):
-    with pytest.raises((SystemExit, ValueError)) as caught:
-        load_config(["painter_vit_large", *arguments], "tools/train.py")
-    assert message in capsys.readouterr().err + str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "config = RunConfig(data=DataConfig(sources={}), outdir=Path('x'))",
-            "RunConfig has no key 'outdir'; did you mean 'out_dir'?",
-        ),
-        ("config = OptimConfig(learning=1)", "OptimConfig has no key 'learning'"),
-        ("config = OptimConfig()", "does not define `config = RunConfig"),
-        (
-            "config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), optim=OptimConfig(lr='1e-3'))",
-            "optim.lr",
-        ),
-        ("config = RunConfig(data=DataConfig(sources={}), out_dir=Path('x'), init='a', init_mae='b')", "not both"),
-        ("x = 1 +", "is not a Python file"),
-    ],
-)
-def test_wrong_config_file_is_one_sentence(text, message, tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text("from pathlib import Path\nfrom engine.config import *\n" + text)
-    with pytest.raises(ValueError, match=r"mine\.py|not both") as caught:
-        load_config([str(path)], "")
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "usage"),
-        (["painter_vit_larg"], "did you mean painter_vit_large?"),
-        (["/no/such.py"], "there is no config"),
-    ],
-)
-def test_missing_config_names_the_known_ones(arguments, message):
-    with pytest.raises(ValueError, match=r"config|usage") as caught:
-        load_config(arguments, "tools/train.py")
-    assert message in str(caught.value)
-
-
 def test_help_without_a_config_teaches(capsys):
     with pytest.raises(SystemExit):
         load_config(["--help"], "tools/train.py")

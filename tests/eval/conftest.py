@@ -16,13 +16,14 @@ from PIL import Image
 
 from data.tasks import SOURCES
 from data.tasks.semantic import ADE20K_SEMANTIC
-from engine.checkpoint import TrainState, save_checkpoint
+from engine.checkpoint import LAST, Checkpoints, TrainState
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig, Source, flatten
 from engine.optim import make_optimizer
 from engine.precision import Precision
 from eval import command
 from eval.benchmark import Benchmark
 from models import Painter, PainterConfig
+from util.dist import join_world
 
 TINY = PainterConfig((96, 48), 16, 16, 4, 2, decoder_embed_dim=4, pretrain_img_size=48, drop_path_rate=0.0)
 NUM_QUERIES = {"nyuv2_depth": 4, "ade20k_semantic": 3, "sidd": 3, "lol": 5, "derain": 4}
@@ -163,7 +164,10 @@ def run_config(world: Path, out_dir: Path) -> RunConfig:
 def save_run(folder: Path, painter: Painter, config: dict[str, object]) -> Path:
     """A checkpoint as a training run leaves it."""
     state = TrainState(painter, make_optimizer(painter, 0.1, 0.8, (0.9, 0.999)), Precision("fp32", "cpu").scaler(), 7)
-    return save_checkpoint(folder, state, config, keep=1)
+    checkpoints = Checkpoints(folder, 1, join_world("cpu"))
+    checkpoints.save(state, config)
+    checkpoints.finish()
+    return (folder / LAST).resolve()
 
 
 @pytest.fixture(scope="session")
@@ -206,24 +210,25 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from engine.load_config import load_config
+from engine.stop import StopSignals
 from engine.train import Run
 from eval.command import Options, evaluate
 from eval.during_training import probes
 from eval.run import benchmark_of
-from util.dist import join_world, leave_world
+from util.dist import joined
 
-world, data, ckpt, out = join_world("cpu"), *map(Path, sys.argv[1:4])
-for folder, name, options in (
-    ("lol", "lol", {"ckpt": ckpt, "batch_size": 2, "save_images": True}),
-    ("one", "nyuv2_depth", {"ckpt": ckpt, "limit": 1}),
-    ("oracle", "derain", {"oracle": True, "oracle_noise": 9.0, "batch_size": 1}),
-):
-    evaluate(benchmark_of(name), Options(data_root=(data,), out_dir=out / folder, num_workers=0, **options), world)
-config = load_config([sys.argv[4]], "test")
-training = Run(config, world, probes(config))
-with closing(training.logger):
-    training.train()
-leave_world()
+with joined("cpu") as world:
+    data, ckpt, out = map(Path, sys.argv[1:4])
+    for folder, name, options in (
+        ("lol", "lol", {"ckpt": ckpt, "batch_size": 2, "save_images": True}),
+        ("one", "nyuv2_depth", {"ckpt": ckpt, "limit": 1}),
+        ("oracle", "derain", {"oracle": True, "oracle_noise": 9.0, "batch_size": 1}),
+    ):
+        evaluate(benchmark_of(name), Options(data_root=(data,), out_dir=out / folder, num_workers=0, **options), world)
+    config = load_config([sys.argv[4]], "test")
+    training = Run(config, world, StopSignals(), probes(config))
+    with closing(training.logger):
+        training.train()
 """
 
 
@@ -237,13 +242,12 @@ def config_file(config: RunConfig) -> Path:
 
 
 @pytest.fixture(scope="session")
-def two_ranks(world: Path, ckpt: Path, tmp_path_factory, two_processes) -> Path:
+def two_ranks(world: Path, ckpt: Path, tmp_path_factory, launch) -> Path:
     """Results of two processes: folders `lol`, `one` and `oracle` of three commands, `train` of a training run."""
     out = tmp_path_factory.mktemp("two_ranks")
     (out / "script.py").write_text(SCRIPT)
     config = with_probes(run_config(world, out / "train"))
-    made = [out / name for name in ("lol", "one", "oracle", "train")]
-    two_processes(out / "script.py", world, ckpt, out, config_file(config), made=made)
+    launch(2, out / "script.py", world, ckpt, out, config_file(config))
     return out
 
 

@@ -1,6 +1,7 @@
 """Benchmarks as probes of training: their numbers are logged, and training does not notice."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from eval.during_training import probes
 from eval.paper import TITLES
 from eval.run import benchmark_of, choose, network
 from eval.run import run as measure
+from models.weights import read_weights
 from tests.eval.conftest import config_file, run_config, with_probes
 from tools.train import main
 from util.dist import join_world
@@ -29,7 +31,7 @@ def logged(folder, prefix="benchmark/"):
 
 
 def weights(folder):
-    return torch.load(folder / LAST, weights_only=True)["model"]
+    return read_weights(folder / LAST)
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +86,12 @@ def test_a_second_run_in_the_folder_forgets_the_records_of_the_first(trained, wo
     config = with_probes(run_config(world, tmp_path / "run"))
     run(config, probes(config))
     first = logged(config.out_dir)
-    for path in (config.out_dir / LAST, (config.out_dir / LAST).resolve(), config.out_dir / "log.jsonl"):
-        path.unlink()
+    shutil.rmtree((config.out_dir / LAST).resolve())
+    (config.out_dir / "log.jsonl").unlink()
     again = replace(config, seed=9)
     run(again, probes(again))
     assert logged(config.out_dir)[2] != first[2]
-    (config.out_dir / LAST).unlink()
-    for path in config.out_dir.glob("step_*.pth"):
-        path.unlink()
+    shutil.rmtree((config.out_dir / LAST).resolve())
     fewer = replace(again, log=replace(again.log, benchmark_limit=1))
     run(fewer, probes(fewer))
     content = json.loads((config.out_dir / "benchmarks/lol/step_0000002/results.json").read_text())

@@ -12,6 +12,7 @@ from PIL import Image
 
 from data.tasks import SOURCES
 from engine.config import flatten
+from engine.pretrained import load_painter, save_painter
 from eval.ade20k_semantic import BENCHMARK as ADE
 from eval.lol import BENCHMARK as LOL
 from eval.lol import Lol
@@ -20,6 +21,7 @@ from eval.results import digest, line, versions, write_results
 from eval.run import choose, half_size, network, oracle, run
 from tests.eval.conftest import run_config, save_run, tiny_painter
 from util.dist import join_world
+from util.sealed import SEAL
 
 ALONE = join_world("cpu")
 KEYS = {
@@ -47,7 +49,10 @@ def test_results_of_a_network(world, ckpt, tmp_path):
     content = measure(LOL, network(LOL, [world], ckpt), world, tmp_path, batch_size=4)
     assert content.keys() >= KEYS
     assert content["prompt"] == {"name": "100", "kind": "searched"}
-    assert content["checkpoint"] == {"path": str(ckpt), "sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest()}
+    assert content["checkpoint"] == {
+        "path": str(ckpt),
+        "sha256": hashlib.sha256((ckpt / SEAL).read_bytes()).hexdigest(),
+    }
     assert content["oracle"] is None
     assert (content["training"], content["seed"]) == ("joint", 3)
     assert (content["model"]["embed_dim"], content["model"]["img_size"]) == (16, [96, 48])
@@ -253,11 +258,11 @@ def test_pictures_are_made_up_for(world, ckpt, tmp_path):
     assert again["images_per_second"] is None
 
 
-def test_broken_weights_are_told(world, ckpt, tmp_path):
-    content = torch.load(ckpt, weights_only=True)
-    content["model"]["norm.weight"][0] = math.nan
-    torch.save(content, tmp_path / "broken.pth")
-    subject = network(LOL, [world], tmp_path / "broken.pth")
+def test_weights_that_overflow_are_told(world, ckpt, tmp_path):
+    painter, config = load_painter(ckpt)
+    painter.norm.weight.data.fill_(3e38)
+    save_painter(tmp_path / "broken.safetensors", painter, config)
+    subject = network(LOL, [world], tmp_path / "broken.safetensors")
     with pytest.raises(ValueError, match="the network paints values that are not finite"):
         run(LOL, subject, LOL.queries([world]), tmp_path / "out", join_world("cpu"))
     assert not (tmp_path / "out/results.json").exists()

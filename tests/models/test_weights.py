@@ -280,7 +280,7 @@ def test_no_tensors_in_safetensors(tmp_path):
 def test_values_that_are_not_tensors(tmp_path, content, names):
     torch.save(content, tmp_path / "w.pth")
     message = sentence(ValueError, tmp_path / "w.pth")
-    assert f"holds values that are not tensors ({names}): save it again" in message
+    assert f"holds values that are no plain float tensors ({names}): save it again" in message
 
 
 # load_strict

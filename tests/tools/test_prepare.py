@@ -87,8 +87,6 @@ def test_out_takes_all_that_is_written(downloads, capsys, tmp_path_factory):
     ("arguments", "message"),
     [
         (["ade20k", "--root", "."], "unknown source 'ade20k'; did you mean ade20k_semantic"),
-        (["denoize", "--root", "."], "did you mean denoise"),
-        (["--root", "nowhere"], "nowhere is not a folder; give the folders that hold"),
     ],
 )
 def test_a_wrong_command_gets_a_sentence(arguments, message):

@@ -1,0 +1,72 @@
+"""An end that is no failure: signals wait for the end of the step, and have a status of their own."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+STATUS = 75  # EX_TEMPFAIL: run the same command again
+INTERRUPTED = 128 + signal.SIGINT
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class Stopped(Exception):
+    """A signal ended the run, after a checkpoint."""
+
+    def __init__(self, step: int, status: int) -> None:
+        """`status` is that of the process."""
+        super().__init__(f"stopped after step {step}, with a checkpoint; the same command goes on from there")
+        self.status = status
+
+
+class StopSignals:
+    """Notes SIGTERM, SIGUSR1 and Ctrl-C for the end of the step; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.heard: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    @property
+    def status(self) -> int:
+        """The status of a process that stops now."""
+        return INTERRUPTED if self.heard == signal.SIGINT else STATUS
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.heard == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.heard is None and int(os.environ.get("RANK", 0)) == 0:
+            hint = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+            os.write(2, f"\n{signal.Signals(number).name}: stopping after this step{hint}\n".encode())
+        self.heard = number
+
+
+def forget_status() -> None:
+    """Of an earlier start of this process; torchrun may start it again after a stop, when a node joins."""
+    if file := os.environ.get("PAINTER_STATUS_FILE"):
+        Path(file).write_text("")
+
+
+def leave(stopped: Stopped) -> NoReturn:
+    """End the process as a stopped one.
+
+    torchrun would start a process again that ends with another status than 0. Where PAINTER_STATUS_FILE names a file,
+    the status goes there instead; the launch script passes it on.
+    """
+    if not (file := os.environ.get("PAINTER_STATUS_FILE")):
+        sys.exit(stopped.status)
+    Path(file).write_text(str(stopped.status))
+    sys.exit(0)

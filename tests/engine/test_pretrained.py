@@ -1,0 +1,124 @@
+"""A network and what it knows of itself: from a run's checkpoint, an exported file, weights alone."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.checkpoint import LAST, Checkpoints, TrainState
+from engine.optim import make_optimizer
+from engine.precision import Precision
+from engine.pretrained import load_painter, save_painter
+from models import MODELS, Painter, create_model
+from tools.export import main
+from util.dist import join_world
+from util.sealed import seal
+
+
+def network():
+    return create_model(
+        "painter_vit_tiny", img_size=(64, 32), embed_dim=24, depth=4, num_heads=2, decoder_embed_dim=4, merge_after=1
+    )
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A checkpoint of a network of no registered kind, and that network."""
+    model = Painter(replace(network().config, head="linear"))
+    config = {"model." + key: value for key, value in json.loads(json.dumps(asdict(model.config))).items()}
+    state = TrainState(model, make_optimizer(model, 0.1, 0.8, (0.9, 0.999)), Precision("fp32", "cpu").scaler())
+    checkpoints = Checkpoints(tmp_path, 1, join_world("cpu"))
+    checkpoints.save(state, config | {"seed": 5})
+    checkpoints.finish()
+    return tmp_path / LAST, model
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_a_run_s_network_comes_back_as_it_was_trained(trained):
+    folder, model = trained
+    loaded, config = load_painter(folder)
+    assert (loaded.config, loaded.training, config["seed"]) == (model.config, False, 5)
+    assert same(loaded, model)
+
+
+def test_an_exported_file_tells_the_same(trained, tmp_path, monkeypatch, capsys):
+    folder, model = trained
+    monkeypatch.setattr(sys, "argv", ["export.py", str(folder), str(tmp_path / "painter.safetensors")])
+    main()
+    assert "M parameters" in capsys.readouterr().out
+    loaded, config = load_painter(tmp_path / "painter.safetensors")
+    assert (loaded.config, config) == (model.config, load_painter(folder)[1])
+    assert same(loaded, model)
+    assert load_file(tmp_path / "painter.safetensors").keys() == model.state_dict().keys()
+
+
+def test_half_precision_takes_half_the_room_and_rounds(trained, tmp_path):
+    painter, config = load_painter(trained[0])
+    for precision in ("fp32", "bf16"):
+        save_painter(tmp_path / f"{precision}.safetensors", painter, config, precision)
+    assert (tmp_path / "bf16.safetensors").stat().st_size < 0.6 * (tmp_path / "fp32.safetensors").stat().st_size
+    loaded, _ = load_painter(tmp_path / "bf16.safetensors")
+    assert loaded.pos_embed.dtype == torch.float32
+    assert torch.equal(loaded.pos_embed, painter.pos_embed.bfloat16().float())
+
+
+@pytest.mark.parametrize("name", ["painter.pth", "painter"])
+def test_an_export_has_one_suffix(trained, tmp_path, name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export.py", str(trained[0]), str(tmp_path / name)])
+    with pytest.raises(SystemExit, match=f"error: .*{name} must end in .safetensors"):
+        main()
+
+
+def test_a_damaged_checkpoint_is_not_read(trained):
+    shard = next(trained[0].glob("*.safetensors"))
+    shard.write_bytes(shard.read_bytes()[:-4] + b"ruin")
+    with pytest.raises(ValueError, match="is damaged: its size or SHA-256"):
+        load_painter(trained[0])
+
+
+def test_a_name_goes_before_what_the_run_tells(trained):
+    with pytest.raises(ValueError, match="last does not fit the model"):
+        load_painter(trained[0], "painter_vit_tiny")
+
+
+def test_a_network_of_another_version_is_named(trained):
+    path = trained[0] / "checkpoint.json"
+    facts = json.loads(path.read_text().replace('"model.depth"', '"model.deepness"'))
+    seal(trained[0], {name: facts[name] for name in facts.keys() - {"files", "sha256"}})
+    with pytest.raises(ValueError, match=r"tells of a network that this version does not know .*deepness"):
+        load_painter(trained[0])
+
+
+@pytest.mark.parametrize("beside", [{}, {"epoch": 3, "config": {"model.depth": 8}}])
+def test_weights_alone_need_a_name(tmp_path, monkeypatch, beside):
+    """As released; what stands beside the weights tells nothing."""
+    model = network()
+    monkeypatch.setitem(MODELS, "painter_of_the_test", model.config)
+    torch.save({"model": model.state_dict(), **beside}, tmp_path / "weights.pth")
+    loaded, config = load_painter(tmp_path / "weights.pth", "painter_of_the_test")
+    assert (loaded.config, loaded.training, config) == (model.config, False, {})
+    assert same(loaded, model)
+
+
+@pytest.mark.parametrize("told", [None, {"format": "pt", "painter_config": "[1"}, {"painter_config": "3"}])
+def test_weights_that_tell_nothing_are_the_released_network(tmp_path, monkeypatch, told):
+    model = network()
+    monkeypatch.setitem(MODELS, "painter_vit_large", model.config)
+    save_file(model.state_dict(), tmp_path / "weights.safetensors", told)
+    assert load_painter(tmp_path / "weights.safetensors")[0].config == model.config
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path, monkeypatch):
+    model = network()
+    monkeypatch.setitem(MODELS, "painter_of_the_test", model.config)
+    torch.save({"model": {**model.state_dict(), "extra": torch.ones(1)}}, tmp_path / "more.pth")
+    with pytest.raises(ValueError, match=r"does not fit the model.*\n  unexpected: extra\nIt was tried as painter_of"):
+        load_painter(tmp_path / "more.pth", "painter_of_the_test")
+    with pytest.raises(ValueError, match="unknown model 'painter_of_the_tests'; did you mean painter_of_the_test"):
+        load_painter(tmp_path / "more.pth", "painter_of_the_tests")

@@ -1,0 +1,44 @@
+"""Make one .safetensors file of a run's checkpoint, to publish it or to start from it; it tells its network and run.
+
+    python tools/export.py runs/painter_vit_large/last painter.safetensors
+    python tools/export.py runs/painter_vit_large/last painter.safetensors --precision bf16
+
+Takes any weights that Painter reads. The result is for --ckpt, --init and any reader of .safetensors.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from engine.pretrained import load_painter, save_painter
+from util.parallel import one_line_errors
+
+
+@dataclass(frozen=True)
+class Options:
+    """What becomes which file."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """a checkpoint folder of a run, or a weights file"""
+    out: Annotated[Path, tyro.conf.Positional]
+    """the file to write, ending in .safetensors"""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """of the weights in it; bf16 and fp16 take half the room"""
+    model: str | None = None
+    """network of weights that do not tell it, as in models/__init__.py"""
+
+
+def main() -> None:
+    """Convert, and say what was made."""
+    with one_line_errors():
+        options = tyro.cli(Options, prog="tools/export.py", description=__doc__, use_underscores=True)
+        painter, config = load_painter(options.checkpoint, options.model)
+        save_painter(options.out, painter, config, options.precision)
+        millions = sum(p.numel() for p in painter.parameters()) / 1e6
+        print(f"{options.out}: {millions:.1f} M parameters, {options.out.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
