@@ -50,7 +50,8 @@ class TrainState:
 
     def facts(self) -> dict[str, Any]:
         """What is not a tensor, as plain values."""
-        return {"step": self.step, "skipped": self.skipped, "broken": self.broken, "scaler": self.scaler.state_dict()}
+        plain = {"step": self.step, "skipped": self.skipped, "broken": list(self.broken)}
+        return {**plain, "scaler": self.scaler.state_dict()}
 
     def restore(self, facts: dict[str, Any]) -> None:
         """Take over what `facts` gave."""

@@ -58,9 +58,8 @@ class Quarantine:
 
     def note(self, sentences: Sequence[str]) -> None:
         """Take in what was replaced in the samples of a batch; most often nothing."""
-        names = set(map(_name, self.known))
         for sentence in (line for text in sentences for line in text.splitlines()):
-            if _name(sentence) not in names:
+            if _name(sentence) not in map(_name, self.known):
                 self.new[_name(sentence)] = sentence
 
     def share(self) -> None:

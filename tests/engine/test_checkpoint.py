@@ -73,7 +73,9 @@ def test_what_is_saved_is_the_moment_of_the_call(tmp_path):
     these.save(this, CONFIG)
     for parameter in this.model.parameters():
         parameter.data.fill_(7)
+    this.broken.append("a.json, entry 3: it is broken")
     these.finish()
+    assert json.loads((tmp_path / LAST / SEAL).read_text())["broken"] == []
     found = read_weights(tmp_path / LAST)
     assert found.keys() == before.keys()
     assert all(torch.equal(found[name], before[name]) for name in before)
