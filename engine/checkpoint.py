@@ -65,9 +65,9 @@ class Checkpoints:
     All ranks call all methods together.
     """
 
-    def __init__(self, folder: Path, keep: int, world: World) -> None:
-        """Keep the newest `keep` of them."""
-        self.folder, self.keep, self.world = folder, keep, world
+    def __init__(self, folder: Path, keep: int, world: World, keep_every: int | None = None) -> None:
+        """Keep the newest `keep` of them, and those of multiples of `keep_every` steps."""
+        self.folder, self.keep, self.keep_every, self.world = folder, keep, keep_every, world
         self.pending: Future[Any] | None = None
         self.group = dist.new_group(backend="gloo", timeout=world.timeout) if dist.is_initialized() else None
         self._clean()
@@ -75,7 +75,7 @@ class Checkpoints:
     def save(self, state: TrainState, config: dict[str, Any]) -> None:
         """Begin to write step_NNNNNNN; training may go on at once. A failure of the one before is a warning."""
         self.settle()
-        writer = _Writer(self.folder, f"step_{state.step:07d}", {**state.facts(), "config": config}, self.keep)
+        writer = _Writer(self, f"step_{state.step:07d}", {**state.facts(), "config": config})
         saving = dcp.async_save(
             _tensors(state.model, state.optimizer),
             storage_writer=writer,
@@ -166,9 +166,15 @@ class Checkpoints:
             raise ValueError(f"all checkpoints of {self.folder} are damaged; start again with another --out_dir")
         return None
 
+    def remove_old(self) -> None:
+        """Remove those that are not to be kept."""
+        for path in self._all()[: -self.keep]:
+            if not self.keep_every or _step(path) % self.keep_every:
+                _discard(path)
+
     def _all(self) -> list[Path]:
         """Checkpoints, oldest first."""
-        return _checkpoints(self.folder)
+        return sorted((path for path in self.folder.glob("step_*") if path.name[5:].isdecimal()), key=_step)
 
     def _clean(self) -> None:
         """Remove what an interrupted save or removal has left."""
@@ -177,10 +183,11 @@ class Checkpoints:
 
 
 class _Writer(HuggingFaceStorageWriter):
-    """Writes a hidden folder; when all ranks have written, rank 0 seals it, names it and removes the oldest."""
+    """Writes a hidden folder; when all ranks have written, rank 0 seals it, names it and removes old ones."""
 
-    def __init__(self, folder: Path, name: str, facts: dict[str, Any], keep: int) -> None:
-        self.hidden, self.final, self.facts, self.keep = folder / f".{name}.part", folder / name, facts, keep
+    def __init__(self, run: Checkpoints, name: str, facts: dict[str, Any]) -> None:
+        self.run, self.facts = run, facts
+        self.hidden, self.final = run.folder / f".{name}.part", run.folder / name
         super().__init__(str(self.hidden), save_distributed=True)
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
@@ -190,12 +197,11 @@ class _Writer(HuggingFaceStorageWriter):
         self.hidden.rename(self.final)
         _point_last_at(self.final)
         flush(self.final.parent)
-        for old in _checkpoints(self.final.parent)[: -self.keep]:
-            _discard(old)
+        self.run.remove_old()
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdecimal())
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step_"))
 
 
 def _point_last_at(path: Path) -> None:

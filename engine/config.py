@@ -133,12 +133,16 @@ class LogConfig:
     save_every: int = 500
     keep: int = 3
     """newest checkpoints kept"""
+    keep_every: int | None = None
+    """keep checkpoints of multiples of so many steps for good"""
     wandb: str | None = None
     """Weights & Biases project to log to as well"""
 
     def __post_init__(self) -> None:
         names = ("every", "val_every", "val_limit", "benchmark_every", "benchmark_limit", "save_every", "keep")
-        _check(self, "log.", **dict.fromkeys(names, "1 or more"), pictures="0 or more")
+        _check(
+            self, "log.", **dict.fromkeys(names, "1 or more"), pictures="0 or more", keep_every=f"1 or more{OR_NONE}"
+        )
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Run:
         self.accumulation = accumulation(config, world)
         self.lists = read_lists(config.data, world)
         self.total_steps = total_steps(config, self.lists)
-        self.checkpoints = Checkpoints(config.out_dir, config.log.keep, world)
+        self.checkpoints = Checkpoints(config.out_dir, config.log.keep, world, config.log.keep_every)
         self.state, self.model = start_state(config, world, self.precision, self.checkpoints)
         self.guard = Guard(config.optim, config.out_dir, world)
         self.quarantine = Quarantine(config.data, config.out_dir, world, self.state.broken)

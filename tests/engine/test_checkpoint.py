@@ -87,6 +87,15 @@ def test_the_newest_are_kept_and_nothing_else_is_left(tmp_path):
     assert (tmp_path / LAST).resolve().name == "step_0000011"
 
 
+def test_milestones_are_kept_for_good(tmp_path):
+    these = Checkpoints(tmp_path, 1, join_world("cpu"), keep_every=4)
+    for step in (4, 6, 8, 10, 9_999_999, 10_000_001):
+        these.save(state(step), CONFIG)
+    these.finish()
+    assert names(tmp_path) == [LAST, "step_0000004", "step_0000008", "step_10000001"]
+    assert these.find("auto") == tmp_path / "step_10000001"
+
+
 def test_no_file_can_run_code(tmp_path):
     save(tmp_path, 1)
     assert {path.suffix for path in (tmp_path / LAST).iterdir()} == {".safetensors", ".json"}
