@@ -10,53 +10,26 @@ import os
 import shutil
 import warnings
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.checkpoint import CheckpointException, HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.storage import WriteResult
-from torch.optim import AdamW
 
-from models import Painter
+from engine.state import TrainState
 from models.weights import MODEL, check_fit, stored_tensors
-from util.dist import ToldByMainError, World, on_main, was_restarted
+from util.dist import TogetherError, ToldByMainError, World, on_main, was_restarted
 from util.sealed import check_seal, flush, read_seal, seal
 
 LAST = "last"
-SLOTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
+FILE_BYTES = 200_000_000  # of a file, about: one much larger would stop the training while it is put together
 
 warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
-
-
-@dataclass
-class TrainState:
-    """All that changes while training."""
-
-    model: Painter
-    optimizer: AdamW
-    scaler: torch.amp.GradScaler
-    step: int = 0
-    """optimiser steps done"""
-    skipped: int = 0
-    """steps among these that left the weights alone, for want of a finite loss or gradient"""
-    broken: list[str] = field(default_factory=list)
-    """pairs that could not be read, and why"""
-
-    def facts(self) -> dict[str, Any]:
-        """What is not a tensor, as plain values."""
-        plain = {"step": self.step, "skipped": self.skipped, "broken": list(self.broken)}
-        return {**plain, "scaler": self.scaler.state_dict()}
-
-    def restore(self, facts: dict[str, Any]) -> None:
-        """Take over what `facts` gave."""
-        self.step, self.skipped, self.broken = facts["step"], facts["skipped"], facts["broken"]
-        self.scaler.load_state_dict(facts["scaler"])
 
 
 class Checkpoints:
@@ -75,10 +48,10 @@ class Checkpoints:
     def save(self, state: TrainState, config: dict[str, Any]) -> None:
         """Begin to write step_NNNNNNN; training may go on at once. A failure of the one before is a warning."""
         self.settle()
-        writer = _Writer(self, f"step_{state.step:07d}", {**state.facts(), "config": config})
+        tensors = state.tensors()
         saving = dcp.async_save(
-            _tensors(state.model, state.optimizer),
-            storage_writer=writer,
+            tensors,
+            storage_writer=_Writer(self, f"step_{state.step:07d}", tensors, {**state.facts(), "config": config}),
             process_group=self.group,
             no_dist=self.group is None,
         )
@@ -104,7 +77,7 @@ class Checkpoints:
             rank, (cause, _) = min(error.failures.items())
             newest = self._all()[-1].name if self._all() else "none"
             problem = f"a checkpoint in {self.folder} failed on rank {rank} ({cause}); the last whole one: {newest}"
-            raise (ValueError if self.world.is_main else ToldByMainError)(problem) from None
+            raise (TogetherError if self.world.is_main else ToldByMainError)(problem) from None
 
     def poll(self) -> None:
         """Warn of a failed checkpoint as soon as it is known."""
@@ -124,9 +97,9 @@ class Checkpoints:
         facts, stored = read_seal(path), stored_tensors(path)
         weights = {name.removeprefix(MODEL): x for name, x in stored.items() if name.startswith(MODEL)}
         check_fit(state.model.state_dict(), weights, str(path))
-        _make_slots(state.model, state.optimizer, set(stored))
+        state.make_room(set(stored))
         dcp.load(
-            _tensors(state.model, state.optimizer),
+            state.tensors(),
             storage_reader=HuggingFaceStorageReader(str(path)),
             process_group=self.group,
             no_dist=self.group is None,
@@ -135,11 +108,11 @@ class Checkpoints:
         return facts["config"]
 
     def _find(self, resume: str) -> Path | None:
-        newest = self._newest_whole()
-        if resume == "never" and newest and not was_restarted():
+        if resume == "never" and self._all() and not was_restarted():
             raise ValueError(
                 f"{self.folder} holds checkpoints of another run; go on with --resume auto or choose another --out_dir"
             )
+        newest = self._newest_whole()
         if resume in ("auto", "never"):
             return newest
         given = Path(resume)
@@ -152,19 +125,21 @@ class Checkpoints:
         return newest
 
     def _newest_whole(self) -> Path | None:
-        for path in reversed(there := self._all()):
+        """Later ones are moved aside; where all are damaged, none is touched."""
+        damaged: list[tuple[Path, ValueError]] = []
+        for path in reversed(self._all()):
             try:
                 check_seal(path)
-                _point_last_at(path)
-                return path
             except ValueError as error:
-                aside = path.with_name(f"damaged_{path.name}")
-                shutil.rmtree(aside, ignore_errors=True)
-                path.rename(aside)
-                logging.warning("%s; it is now %s, and the one before is used", error, aside.name)
-        if there:
-            raise ValueError(f"all checkpoints of {self.folder} are damaged; start again with another --out_dir")
-        return None
+                damaged.append((path, error))
+                continue
+            for later, why in damaged:
+                _set_aside(later, why)
+            _point_last_at(path)
+            return path
+        if not damaged:
+            return None
+        raise ValueError(f"all checkpoints of {self.folder} are damaged; start again with another --out_dir")
 
     def remove_old(self) -> None:
         """Remove those that are not to be kept."""
@@ -185,19 +160,30 @@ class Checkpoints:
 class _Writer(HuggingFaceStorageWriter):
     """Writes a hidden folder; when all ranks have written, rank 0 seals it, names it and removes old ones."""
 
-    def __init__(self, run: Checkpoints, name: str, facts: dict[str, Any]) -> None:
+    def __init__(self, run: Checkpoints, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         self.run, self.facts = run, facts
         self.hidden, self.final = run.folder / f".{name}.part", run.folder / name
-        super().__init__(str(self.hidden), save_distributed=True)
+        ends = accumulate(x.nbytes for x in tensors.values())
+        files = {name: 1 + (end - 1) // FILE_BYTES for name, end in zip(tensors, ends, strict=True)}
+        super().__init__(str(self.hidden), fqn_to_index_mapping=files, save_distributed=True)
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         super().finish(metadata, results)
-        seal(self.hidden, self.facts)
+        seal(
+            self.hidden, sorted({result.storage_data.relative_path for part in results for result in part}), self.facts
+        )
         _discard(self.final)
         self.hidden.rename(self.final)
         _point_last_at(self.final)
         flush(self.final.parent)
         self.run.remove_old()
+
+
+def _set_aside(path: Path, error: ValueError) -> None:
+    aside = path.with_name(f"damaged_{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    logging.warning("%s; it is now %s, and the one before is used", error, aside.name)
 
 
 def _step(path: Path) -> int:
@@ -215,31 +201,3 @@ def _discard(path: Path) -> None:
     """Remove a folder; one half removed has not its name any more."""
     if path.exists():
         shutil.rmtree(path.rename(path.with_name(f".{path.name}.old")))
-
-
-def _tensors(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
-    """Weights and moments by name, under the names that they have without any wrapper."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-    moments = {
-        f"optimizer.{names[parameter]}.{slot}": value
-        for parameter, slots in optimizer.state.items()
-        for slot, value in slots.items()
-    }
-    return {f"{MODEL}{name}": value for name, value in model.state_dict().items()} | moments
-
-
-def _make_slots(model: nn.Module, optimizer: AdamW, saved: set[str]) -> None:
-    """Room for the moments that were saved; a parameter that has never had a gradient has none."""
-    for name, parameter in model.named_parameters():
-        if f"optimizer.{name}.step" in saved:
-            optimizer.state[parameter] = {
-                "step": torch.zeros(()),
-                **{slot: torch.zeros_like(parameter, memory_format=torch.preserve_format) for slot in SLOTS[1:]},
-            }
-
-
-def report_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Warn of every config value that differs from the resumed run's."""
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            logging.warning("resumed with another %s: %s -> %s", key, old.get(key), new.get(key))

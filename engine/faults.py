@@ -10,11 +10,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from engine.config import DataConfig, OptimConfig
-from util.dist import ToldByMainError, World
+from util.dist import TogetherError, ToldByMainError, World
 from util.files import write
+from util.logger import at_worst_warned
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(TogetherError):
     """The loss or its gradient became NaN or infinite; the message names the file that lists the batch."""
 
 
@@ -24,9 +25,10 @@ class Guard:
     def __init__(self, optim: OptimConfig, out_dir: Path, world: World) -> None:
         self.optim, self.out_dir, self.world = optim, out_dir, world
 
-    def is_finite(self, loss: float, norm: float) -> bool:
-        """Whether the step may be taken. A scaled fp16 gradient may overflow: its scaler leaves the step out."""
-        return math.isfinite(loss) and (math.isfinite(norm) or self.optim.precision == "fp16")
+    @staticmethod
+    def is_finite(loss: float, norm: float, scale: float) -> bool:
+        """Whether the step may be taken. A gradient of a scaled loss may overflow: its scaler leaves the step out."""
+        return math.isfinite(loss) and (math.isfinite(norm) or scale > 1)
 
     def refuse(
         self, step: int, skipped: int, loss: float, norm: float, batch: Sequence[tuple[Tensor, list[str]]]
@@ -37,7 +39,8 @@ class Guard:
         """
         path = self.out_dir / f"non_finite_step{step}_rank{self.world.rank}.json"
         content = [{"loss": str(value.item()), "pairs": names} for value, names in batch]
-        write(path, json.dumps(content, indent=1).encode())
+        with at_worst_warned():
+            write(path, json.dumps(content, indent=1).encode())
         what = f"loss {loss}, gradient norm {norm} at step {step}; the pairs of the batch are in {path}"
         budget = self.optim.max_skipped if self.optim.non_finite == "skip" else 0
         if skipped < budget:
@@ -63,7 +66,7 @@ class Quarantine:
                 self.new[_name(sentence)] = sentence
 
     def share(self) -> None:
-        """Bring what is new on any rank to all of them, and to the user; ValueError if it is too much."""
+        """Bring what is new on any rank to all of them, and to the user; TogetherError if it is too much."""
         found: list[dict[str, str] | None] = [self.new]
         if dist.is_initialized():
             found = [None] * self.world.size
@@ -77,11 +80,12 @@ class Quarantine:
             self._tell(sorted(new.values()))
 
     def _tell(self, new: list[str]) -> None:
-        write(self.path, "".join(f"{line}\n" for line in self.known).encode())
+        with at_worst_warned():
+            write(self.path, "".join(f"{line}\n" for line in self.known).encode())
         for sentence in new:
             logging.warning("replaced by another pair: %s", sentence)
         if len(self.known) > self.limit:
-            raise ValueError(
+            raise TogetherError(
                 f"{len(self.known)} different pairs are broken, and data.max_broken is {self.limit}; see {self.path}"
             )
 

@@ -27,6 +27,8 @@ class Meter:
         """`sources`: name by pair list. `peak`: FLOP/s that all ranks could make at best."""
         self.names, self.lists = list(sources.values()), list(sources)
         self.world, self.samples, self.flops, self.peak = world, step_samples, step_flops, peak
+        self.rows: list[int] = []
+        self.values: list[Tensor] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -40,15 +42,19 @@ class Meter:
         self.waited += time.perf_counter() - started
         return batch
 
-    def end_step(self) -> None:
-        """Count an optimiser step."""
-        self.steps += 1
-
     def add(self, sources: Sequence[str], errors: Tensor, weights: Tensor) -> None:
         """Count samples of these pair lists: weighted errors and weights of each, (N,)."""
-        rows = torch.tensor([self.lists.index(source) for source in sources], device=self.table.device)
-        both = torch.stack((errors, weights), dim=1).double()
-        self.table.index_add_(0, rows, torch.where(both.isfinite().all(1, keepdim=True), both, 0.0))
+        self.rows += map(self.lists.index, sources)
+        self.values.append(torch.stack((errors, weights), dim=1))
+
+    def end_step(self) -> None:
+        """Count an optimiser step, and what was added in it: once, since a GPU waits for each list it is given."""
+        self.steps += 1
+        if self.values:
+            both = torch.cat(self.values).double()
+            finite = torch.where(both.isfinite().all(1, keepdim=True), both, 0.0)
+            self.table.index_add_(0, torch.tensor(self.rows, device=self.table.device), finite)
+        self.rows, self.values = [], []
 
     def read(self) -> Scalars:
         """Means since the last call, of which all ranks must make the same."""

@@ -23,6 +23,7 @@ def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str
     Of files that do not know their network `name` tells it, in the registry of models, by default the released
     ViT-L, and the config is empty. Raises ValueError on weights that do not fit exactly.
     """
+    path = path.resolve() if path.is_dir() else path  # `last` may move on meanwhile
     weights, config = read_weights(path), _told_config(path)
     told = None if name else _told_model(config, path)
     model = Painter(told or model_config(name or DEFAULT_MODEL))

@@ -2,21 +2,23 @@
 
 import json
 import logging
+from typing import Any
 
 import torch
 from torch import nn
 
-from engine.checkpoint import Checkpoints, TrainState, report_changes
+from engine.checkpoint import Checkpoints
 from engine.config import RunConfig, flatten
 from engine.loaders import Lists
 from engine.optim import make_optimizer
 from engine.parallel import parallelise
 from engine.precision import Precision
+from engine.state import TrainState
 from models import Painter
 from models.weights import init_from_mae, load_strict, read_mae, read_weights
 from util.dist import World
 from util.files import write
-from util.logger import JsonLines, Logger, TensorBoard, Wandb
+from util.logger import JsonLines, Logger, Pictures, TensorBoard, Wandb
 
 
 def total_steps(config: RunConfig, lists: Lists) -> int:
@@ -54,11 +56,17 @@ def _fresh(config: RunConfig, with_weights: bool) -> Painter:
     return model
 
 
+def report_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Warn of every config value that differs from the resumed run's."""
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            logging.warning("resumed with another %s: %s -> %s", key, old.get(key), new.get(key))
+
+
 def make_logger(config: RunConfig, start_step: int) -> Logger:
-    """log.jsonl, TensorBoard and, if configured, wandb; config.json beside them."""
+    """log.jsonl, TensorBoard, pictures and, if configured, wandb; config.json beside them."""
     folder = config.out_dir
     write(folder / "config.json", json.dumps(flatten(config), indent=1).encode())
     sinks = [Wandb(config.log.wandb, folder, flatten(config))] if config.log.wandb else []
-    return Logger(
-        [*sinks, JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)]
-    )
+    lines, board = JsonLines(folder / "log.jsonl", start_step), TensorBoard(folder / "tensorboard", start_step)
+    return Logger([*sinks, lines, board, Pictures(folder / "pictures")])

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from util.workers import SIGNALS
+
 STATUS = 75  # EX_TEMPFAIL: run the same command again
 INTERRUPTED = 128 + signal.SIGINT
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+DEAF = (signal.SIGINT, signal.SIGHUP)  # what a shell may let a process ignore for good; the launch script, only USR1
 
 
 class Stopped(Exception):
@@ -23,7 +25,10 @@ class Stopped(Exception):
 
 
 class StopSignals:
-    """Notes SIGTERM, SIGUSR1 and Ctrl-C for the end of the step; a second Ctrl-C stops at once."""
+    """Notes SIGTERM, SIGUSR1, SIGHUP and Ctrl-C for the end of the step; a second Ctrl-C stops at once.
+
+    Ctrl-C and SIGHUP that are ignored, as under nohup, stay so.
+    """
 
     def __init__(self) -> None:
         self.heard: int | None = None
@@ -31,7 +36,9 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+            ignored = (number for number in DEAF if signal.getsignal(number) == signal.SIG_IGN)
+            heeded = set(SIGNALS) - set(ignored)
+            self.before = {number: signal.signal(number, self._hear) for number in heeded}
         return self
 
     def __exit__(
@@ -60,13 +67,15 @@ def forget_status() -> None:
         Path(file).write_text("")
 
 
-def leave(stopped: Stopped) -> NoReturn:
-    """End the process as a stopped one.
+def leave(status: int, message: str = "") -> NoReturn:
+    """End the process with this status, or with a sentence and status 1, after which it shall not be started again.
 
     torchrun would start a process again that ends with another status than 0. Where PAINTER_STATUS_FILE names a file,
     the status goes there instead; the launch script passes it on.
     """
     if not (file := os.environ.get("PAINTER_STATUS_FILE")):
-        sys.exit(stopped.status)
-    Path(file).write_text(str(stopped.status))
+        sys.exit(message or status)
+    if message:
+        print(message, file=sys.stderr, flush=True)
+    Path(file).write_text(str(status))
     sys.exit(0)

@@ -27,7 +27,7 @@ from models import Painter
 from util.dist import World, all_sum, joined, on_main
 from util.lock import check_shared, held
 from util.logger import Logger, Scalars
-from util.visualize import captioned, save_png
+from util.visualize import captioned
 from util.workers import deaths_explained
 
 Probe = Callable[[Painter, int, World], Scalars]
@@ -46,6 +46,7 @@ def run(config: RunConfig, probes: Sequence[Probe] = ()) -> dict[str, Validation
         if not world.is_main:
             check_shared(config.out_dir, owner)
         this = Run(config, world, signals, probes)
+        stack.callback(this.checkpoints.settle)  # before the folder is given free
         with closing(this.logger):
             results = this.train()
     if this.stopping:
@@ -60,7 +61,7 @@ class Run:
         self.config, self.world, self.signals, self.probes = config, world, signals, probes
         self.stopping = False
         self.precision = Precision(config.optim.precision, world.device.type)
-        self.accumulation = accumulation(config, world)
+        self.accumulation = on_main(lambda: accumulation(config, world))
         self.lists = read_lists(config.data, world)
         self.total_steps = total_steps(config, self.lists)
         self.checkpoints = Checkpoints(config.out_dir, config.log.keep, world, config.log.keep_every)
@@ -122,12 +123,13 @@ class Run:
         state.scaler.unscale_(state.optimizer)
         norm = total(nn.utils.clip_grad_norm_(state.model.parameters(), optim.clip_grad)).item()
         loss = self._agree(torch.stack(losses).mean())
-        if self.guard.is_finite(loss, norm):
+        if self.guard.is_finite(loss, norm, state.scaler.get_scale()):
             state.scaler.step(state.optimizer)
-            state.scaler.update()
         else:
+            self.checkpoints.settle()  # it may be the last one
             micros = list(zip(losses, files, strict=True))
             state.skipped = self.guard.refuse(state.step + 1, state.skipped, loss, norm, micros)
+        state.scaler.update()
         state.optimizer.zero_grad()
         state.step += 1
         left_out = {"skipped": state.skipped, "broken": len(state.broken)}
@@ -153,6 +155,7 @@ class Run:
         shared, stop, broken = all_sum(torch.cat((loss.double()[None], mine))).tolist()
         self.stopping = stop > 0
         if broken:
+            self.checkpoints.settle()
             self.quarantine.share()
         return shared / self.world.size
 
@@ -185,6 +188,8 @@ class Run:
                     self.config.log.pictures,
                 )
             self._show(name, results[name])
+        if all_sum(torch.tensor(len(self.quarantine.new), device=self.world.device)).item():
+            self.quarantine.share()
         self.state.model.train()
         return results
 
@@ -196,9 +201,7 @@ class Run:
     def _show(self, name: str, result: Validation) -> None:
         self._record("val", {f"{name}/loss": result.loss, f"{name}/psnr": result.psnr})
         if result.strips and self.world.is_main:
-            picture = captioned(result.strips)
-            self.logger.picture(self.state.step, f"val/{name}", picture)
-            save_png(self.config.out_dir / "pictures" / f"{name}_step_{self.state.step:07d}.png", picture)
+            self.logger.picture(self.state.step, f"val/{name}", captioned(result.strips))
 
     def _record(self, group: str, scalars: Scalars) -> None:
         finite = {f"{group}/{name}".strip("/"): value for name, value in scalars.items() if math.isfinite(value)}

@@ -51,19 +51,20 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     A pickle holds {"model": state_dict}, with or without the rest of a training checkpoint beside it, or a
     bare state_dict. Raises as `read_checkpoint`.
     """
-    if (Path(path) / SEAL).is_file():
-        return _read_folder(Path(path))
-    return named_tensors(read_checkpoint(path), Path(path))
+    path = Path(path)
+    if (path / SEAL).is_file():
+        return _read_folder(path.resolve())  # `last` may move on meanwhile
+    return named_tensors(read_checkpoint(path), path)
 
 
 def stored_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint folder by name, without their data."""
-    stored = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata.items()
-    return {
-        name: torch.empty(tensor.size, dtype=tensor.properties.dtype, device="meta")
-        for name, tensor in stored
-        if isinstance(tensor, TensorStorageMetadata)
-    }
+    """The tensors of a checkpoint folder by name, without their data; ValueError if one is not all there."""
+    found = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata.items()
+    stored = {name: tensor for name, tensor in found if isinstance(tensor, TensorStorageMetadata)}
+    for name, tensor in stored.items():
+        if sum(chunk.sizes.numel() for chunk in tensor.chunks) != tensor.size.numel():
+            raise ValueError(f"{folder} has not all parts of {name}; use another checkpoint of the run")
+    return {n: torch.empty(x.size, dtype=x.properties.dtype, device="meta") for n, x in stored.items()}
 
 
 def _read_folder(folder: Path) -> dict[str, Tensor]:

@@ -18,12 +18,11 @@ from collections.abc import Sequence
 import torch
 
 from engine.config import flatten
-from engine.faults import NonFiniteError
 from engine.load_config import load_config
 from engine.stop import INTERRUPTED, Stopped, forget_status, leave
 from engine.train import run
 from eval.during_training import probes
-from util.dist import LostRankError, ToldByMainError
+from util.dist import LostRankError, TogetherError, ToldByMainError
 
 FULL = "the GPU's memory is full: lower --optim.micro_batch, or give --model.checkpointing True or --parallel fsdp"
 
@@ -42,13 +41,15 @@ def main(arguments: Sequence[str]) -> None:
     except Stopped as stopped:
         if not int(os.environ.get("RANK", 0)):
             print(stopped, file=sys.stderr)
-        leave(stopped)
+        leave(stopped.status)
     except ToldByMainError:
         time.sleep(1)  # torchrun ends the others when one has ended, and rank 0 shall speak first
-        sys.exit(1)
+        leave(1)
+    except TogetherError as error:
+        leave(1, f"error: {error}")
     except torch.cuda.OutOfMemoryError:
         sys.exit(f"error: {FULL}")
-    except (ValueError, OSError, NonFiniteError, LostRankError) as error:
+    except (ValueError, OSError, LostRankError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)

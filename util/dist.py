@@ -20,7 +20,11 @@ class LostRankError(RuntimeError):
     """Another rank died, or kept this one waiting for too long; the message says where each was last heard of."""
 
 
-class ToldByMainError(ValueError):
+class TogetherError(ValueError):
+    """All ranks fail alike: there is no sense in starting them again."""
+
+
+class ToldByMainError(TogetherError):
     """Rank 0 failed, and says why; this rank only ends."""
 
 
@@ -56,7 +60,7 @@ class World:
         for rank in range(self.size):
             if self.store.check([f"doing/{rank}"]):
                 when, _, what = self.store.get(f"doing/{rank}").decode().partition(" ")
-                ranks.setdefault(what, []).append(f"{rank} ({time.time() - float(when):.0f} s ago)")
+                ranks.setdefault(what, []).append(f"{rank} (about {time.time() - float(when):.0f} s ago)")
         return "; ".join(f"{what}: rank {', '.join(who)}" for what, who in ranks.items()) or "nobody"
 
 
@@ -70,14 +74,16 @@ def joined(device: str, timeout_minutes: float = 30) -> Iterator[World]:
     try:
         yield world
         wait_for_all()  # a process that ends while others still leave may bring them down
-    except RuntimeError as error:
+        leave_world()
+    except TogetherError:
+        leave_world()
+        raise
+    except RuntimeError as error:  # who fails alone cannot leave: on GPUs that may wait for those who know nothing
         if world.size > 1 and (cause := _lost(error)):
             raise LostRankError(
                 f"rank {world.rank} lost another one ({cause}); last heard of: {_told(world)}"
             ) from None
         raise
-    finally:
-        leave_world()
 
 
 def join_world(device: str, timeout_minutes: float = 30) -> World:
@@ -132,7 +138,7 @@ def from_main(value: T) -> T:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """What `work` returns on rank 0, on every rank. Where it raises there, the others raise ToldByMainError."""
+    """What `work` returns on rank 0, on every rank. What the user can mend there is a TogetherError on all."""
     if dist.is_initialized() and dist.get_rank():
         done, found = from_main((False, None))
         if not done:
@@ -140,6 +146,9 @@ def on_main(work: Callable[[], T]) -> T:
         return found  # type: ignore[return-value]
     try:
         found = work()
+    except (ValueError, OSError) as error:
+        from_main((False, None))
+        raise TogetherError(str(error)) from error
     except Exception:
         from_main((False, None))
         raise

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from util.files import write
+from util.visualize import save_png
 
 Scalars = dict[str, float]
 
@@ -41,19 +43,19 @@ class Logger:
     def scalars(self, step: int, values: Scalars) -> None:
         """Record values by name; `train/loss` style names group them."""
         for sink in self.sinks:
-            with _at_worst_warned():
+            with at_worst_warned():
                 sink.scalars(step, values)
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Record an (H, W, 3) picture."""
         for sink in self.sinks:
-            with _at_worst_warned():
+            with at_worst_warned():
                 sink.picture(step, name, image)
 
     def close(self) -> None:
         """Flush and close every sink."""
         for sink in self.sinks:
-            with _at_worst_warned():
+            with at_worst_warned():
                 sink.close()
 
 
@@ -73,6 +75,22 @@ class JsonLines:
 
     def close(self) -> None:
         self.file.close()
+
+
+class Pictures:
+    """Pictures as files NAME_step_NNNNNNN.png; of a name in groups, its last part."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        """Scalars are lines of another file."""
+
+    def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        save_png(self.folder / f"{name.rpartition('/')[2]}_step_{step:07d}.png", image)
+
+    def close(self) -> None:
+        """Each file is whole already."""
 
 
 class TensorBoard:
@@ -103,7 +121,9 @@ class Wandb:
         except ImportError:
             raise ValueError("--log.wandb needs the package: pip install wandb") from None
         self.wandb = wandb
-        self.run = wandb.init(project=project, dir=str(folder), id=folder.resolve().name, resume="allow", config=config)
+        place = folder.resolve()
+        name = f"{place.name}-{zlib.crc32(bytes(place)):08x}"  # two folders of one name are two runs
+        self.run = wandb.init(project=project, dir=str(folder), id=name, resume="allow", config=config)
 
     def scalars(self, step: int, values: Scalars) -> None:
         self.run.log(values, step=step)
@@ -116,7 +136,8 @@ class Wandb:
 
 
 @contextmanager
-def _at_worst_warned() -> Iterator[None]:
+def at_worst_warned() -> Iterator[None]:
+    """What cannot be written is a warning."""
     try:
         yield
     except OSError as error:

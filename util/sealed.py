@@ -3,16 +3,20 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 SEAL = "checkpoint.json"
+FORMAT = 1
 
 
-def seal(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the seal of all files in `folder`, with `facts` (plain JSON values), and flush it to the disk."""
-    files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir()) if path.name != SEAL}
-    content = {**facts, "files": files}
+def seal(folder: Path, names: Sequence[str], facts: dict[str, Any]) -> None:
+    """Write the seal of these files in `folder`, with `facts` (plain JSON values), and flush it to the disk.
+
+    Raises OSError where one is not there.
+    """
+    content = {**facts, "format": FORMAT, "files": {name: _fingerprint(folder / name) for name in names}}
     with (folder / SEAL).open("w") as file:
         json.dump({**content, "sha256": _digest(content)}, file, indent=1)
         file.flush()
@@ -32,6 +36,8 @@ def read_seal(folder: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{folder / SEAL} is damaged; use another checkpoint of the run") from None
+    if content.get("format") != FORMAT:
+        raise ValueError(f"{folder} was written by another version of Painter; use that one")
     return content
 
 

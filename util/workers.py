@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 Batch = TypeVar("Batch")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 def start(loader: DataLoader[Batch | ValueError]) -> Iterator[Batch]:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from engine import checkpoint
-from engine.checkpoint import LAST, Checkpoints, TrainState
+from engine.checkpoint import LAST, Checkpoints
 from engine.optim import make_optimizer
 from engine.precision import Precision
+from engine.state import TrainState
 from models import create_model
 from models.weights import read_weights
+from util import sealed
 from util.dist import join_world
 from util.sealed import SEAL
 
@@ -111,7 +114,7 @@ def test_a_step_is_saved_again_over_an_older_one(tmp_path):
 def test_a_save_that_breaks_off_leaves_the_last_one_whole(tmp_path, monkeypatch, caplog):
     these = save(tmp_path, 1)
 
-    def fail(folder, facts):
+    def fail(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -197,10 +200,53 @@ def test_a_damaged_one_is_moved_aside_and_the_one_before_used(tmp_path, kind, ca
 
 
 def test_no_whole_one_is_an_error(tmp_path):
-    save(tmp_path, 1)
-    flip(shard(tmp_path / "step_0000001"))
-    with pytest.raises(ValueError, match=r"all checkpoints of .* are damaged"):
-        checkpoints(tmp_path).find("auto")
+    """Also for the next start: none is touched."""
+    save(tmp_path, 1, 2)
+    for step in (1, 2):
+        flip(shard(tmp_path / f"step_000000{step}"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"all checkpoints of .* are damaged"):
+            checkpoints(tmp_path).find("auto")
+    assert names(tmp_path) == [LAST, "step_0000001", "step_0000002"]
+
+
+def test_another_version_of_the_folder_is_named(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sealed, "FORMAT", 0)
+        save(tmp_path, 1)
+    with pytest.raises(ValueError, match="was written by another version of Painter"):
+        read_weights(tmp_path / LAST)
+
+
+def test_a_tensor_of_which_a_part_was_never_written_is_not_read(tmp_path):
+    """As if the folder had been sealed without the file of a rank."""
+    sharding = {"model.a": {"saved_offsets": [2]}}
+    save_file({"model.a": torch.ones(3)}, tmp_path / "shard.safetensors", {"DCP_SHARDING_INFO": json.dumps(sharding)})
+    sealed.seal(tmp_path, ["shard.safetensors"], {})
+    with pytest.raises(ValueError, match=r"has not all parts of model\.a"):
+        read_weights(tmp_path)
+
+
+def test_a_file_that_a_rank_wrote_and_rank_0_cannot_see_fails_the_save(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        sealed.seal(tmp_path, ["of_another_rank.safetensors"], {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_large_checkpoint_is_many_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FILE_BYTES", 20_000)
+    saved = state(1)
+    train_a_little(saved)
+    these = checkpoints(tmp_path)
+    these.save(saved, CONFIG)
+    these.finish()
+    sizes = [path.stat().st_size for path in (tmp_path / LAST).glob("*.safetensors")]
+    assert len(sizes) > 20
+    assert sum(sizes) > 3 * sum(p.nbytes for p in saved.model.parameters())
+    loaded = state()
+    these.load(tmp_path / LAST, loaded)
+    for a, b in zip(saved.model.parameters(), loaded.model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_the_link_is_for_people(tmp_path):
@@ -220,8 +266,10 @@ def test_nothing_to_resume(tmp_path):
 
 def test_never_means_never_but_after_a_restart(tmp_path, monkeypatch):
     these = save(tmp_path, 1)
+    flip(shard(save(tmp_path, 2).folder / "step_0000002"))
     with pytest.raises(ValueError, match="holds checkpoints of another run; go on with --resume auto"):
         these.find("never")
+    assert names(tmp_path) == [LAST, "step_0000001", "step_0000002"]
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert these.find("never") == tmp_path / "step_0000001"
 

@@ -9,7 +9,7 @@ import torch
 
 from engine import train
 from engine.checkpoint import LAST
-from engine.faults import NonFiniteError, Quarantine
+from engine.faults import Guard, NonFiniteError, Quarantine
 from engine.train import run
 from models.weights import read_weights
 from tests.engine.conftest import write_source
@@ -90,6 +90,14 @@ def test_a_run_with_skipped_steps_resumes_exactly(config, tmp_path, spoil):
     assert losses(stopped.out_dir) == losses(config.out_dir)
     expected, found = (read_weights(this.out_dir / LAST) for this in (config, stopped))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm", "scale", "finite"),
+    [(1.0, 2.0, 1.0, True), (torch.nan, 2.0, 1.0, False), (1.0, torch.inf, 1.0, False), (1.0, torch.inf, 512.0, True)],
+)
+def test_only_a_scaled_gradient_may_overflow(loss, norm, scale, finite):
+    assert Guard.is_finite(loss, norm, scale) == finite
 
 
 @pytest.fixture

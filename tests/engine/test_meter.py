@@ -19,7 +19,9 @@ WORLD = join_world("cpu")
 def test_each_source_has_the_mean_over_its_weights():
     meter = Meter({"a.json": "a", "b.json": "b", "c.json": "c"}, WORLD, 8, 1.0, 1.0)
     meter.add(["a.json", "b.json"], torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0]))
+    meter.end_step()
     meter.add(["a.json", "a.json"], torch.tensor([5.0, torch.nan]), torch.tensor([2.0, 1.0]))
+    meter.end_step()
     found = meter.read()
     assert (found["a/loss"], found["b/loss"]) == (1.5, 2.0)
     assert "c/loss" not in found

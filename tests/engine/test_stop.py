@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.stop import STATUS, Stopped, StopSignals, leave
+from engine.stop import STATUS, Stopped, StopSignals, forget_status, leave
 from engine.train import run
 from tests.engine.test_train import ENVIRONMENT, REPOSITORY, config_file, losses
 from util.lock import held
@@ -55,6 +55,16 @@ def test_a_second_ctrl_c_stops_at_once():
             signal.raise_signal(signal.SIGINT)
 
 
+def test_what_nohup_ignores_stays_ignored_and_usr1_does_not():
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        before = signal.signal(number, signal.SIG_IGN)
+        with StopSignals() as signals:
+            signal.raise_signal(number)
+            assert (signals.heard == number) == (number == signal.SIGUSR1)
+        assert signal.getsignal(number) == signal.SIG_IGN
+        signal.signal(number, before)
+
+
 def test_other_threads_hear_nothing_and_change_nothing():
     before = signal.getsignal(signal.SIGTERM)
 
@@ -94,12 +104,18 @@ def test_the_status_of_the_process_is_that_of_a_stop(config):
 def test_a_launch_script_is_told_the_status_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setenv("PAINTER_STATUS_FILE", str(tmp_path / "status"))
     with pytest.raises(SystemExit) as caught:
-        leave(Stopped(3, STATUS))
+        leave(STATUS)
     assert caught.value.code == 0
     assert (tmp_path / "status").read_text() == "75"
+    with pytest.raises(SystemExit) as caught:
+        leave(1, "error: it is broken for good")
+    assert caught.value.code == 0
+    assert (tmp_path / "status").read_text() == "1"
+    forget_status()
+    assert (tmp_path / "status").read_text() == ""
     monkeypatch.delenv("PAINTER_STATUS_FILE")
     with pytest.raises(SystemExit) as caught:
-        leave(Stopped(3, STATUS))
+        leave(STATUS)
     assert caught.value.code == STATUS
 
 

@@ -16,10 +16,11 @@ from PIL import Image
 
 from data.tasks import SOURCES
 from data.tasks.semantic import ADE20K_SEMANTIC
-from engine.checkpoint import LAST, Checkpoints, TrainState
+from engine.checkpoint import LAST, Checkpoints
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig, Source, flatten
 from engine.optim import make_optimizer
 from engine.precision import Precision
+from engine.state import TrainState
 from eval import command
 from eval.benchmark import Benchmark
 from models import Painter, PainterConfig
