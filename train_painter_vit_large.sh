@@ -69,7 +69,7 @@ stop_workers() {
 }
 stop='' interrupts=0
 trap 'stop=1' TERM USR1 HUP
-trap 'stop=1; interrupts=$((interrupts + 1)); [ "$interrupts" = 1 ] || exit 130' INT
+trap 'stop=1; interrupts=$((interrupts + 1)); [ "$interrupts" = 1 ] || exit 130; echo "Ctrl-C again kills" >&2' INT
 
 set -m  # torchrun in a process group of its own: a signal to this script's group must not reach it
 (

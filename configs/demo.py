@@ -61,7 +61,7 @@ config = RunConfig(
         micro_batch=4,
         precision="bf16",
     ),
-    log=LogConfig(every=25, val_every=10_000, save_every=10_000, pictures=6),
+    log=LogConfig(every=25, val_every=10_000, save_every=500, pictures=6),
     out_dir=Path("demo/run"),
     device="cpu",
 )

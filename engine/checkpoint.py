@@ -8,7 +8,6 @@ needed to go on exactly.
 import logging
 import os
 import shutil
-import warnings
 from concurrent.futures import Future
 from itertools import accumulate
 from pathlib import Path
@@ -28,8 +27,6 @@ from util.sealed import check_seal, flush, read_seal, seal
 
 LAST = "last"
 FILE_BYTES = 200_000_000  # of a file, about: one much larger would stop the training while it is put together
-
-warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 
 class Checkpoints:

@@ -1,5 +1,6 @@
 """What a run is seen by: speed, waiting, memory, and the loss of each source, since the last record."""
 
+import logging
 import resource
 import sys
 import time
@@ -92,3 +93,4 @@ def profiler(steps: int, folder: Path, world: World) -> Iterator[Callable[[], No
         on_trace_ready=tensorboard_trace_handler(str(folder), f"rank{world.rank}", use_gzip=True),
     ) as recorded:
         yield recorded.step
+    logging.info("the profiler's trace is in %s", folder)

@@ -20,6 +20,8 @@ from util.dist import World
 from util.files import write
 from util.logger import JsonLines, Logger, Pictures, TensorBoard, Wandb
 
+HARMLESS = ("log.", "out_dir", "resume", "profile", "timeout_minutes", "data.num_workers", "data.check_files")
+
 
 def total_steps(config: RunConfig, lists: Lists) -> int:
     """Optimiser steps of the run; epochs are turned into them."""
@@ -57,9 +59,9 @@ def _fresh(config: RunConfig, with_weights: bool) -> Painter:
 
 
 def report_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Warn of every config value that differs from the resumed run's."""
+    """Warn of every config value that differs from the resumed run's, and may change what is learned."""
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
+        if old.get(key) != new.get(key) and not key.startswith(HARMLESS):
             logging.warning("resumed with another %s: %s -> %s", key, old.get(key), new.get(key))
 
 

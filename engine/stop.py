@@ -55,10 +55,20 @@ class StopSignals:
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.heard == number == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.heard is None and int(os.environ.get("RANK", 0)) == 0:
+        first, self.heard = self.heard is None, number
+        if first and int(os.environ.get("RANK", 0)) == 0:
             hint = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
-            os.write(2, f"\n{signal.Signals(number).name}: stopping after this step{hint}\n".encode())
-        self.heard = number
+            _say(f"\n{signal.Signals(number).name}: stopping after this step{hint}\n")
+
+
+def _say(text: str) -> None:
+    """To the terminal; where that was closed, nothing more is told."""
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
 
 
 def forget_status() -> None:

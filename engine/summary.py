@@ -8,12 +8,14 @@ import torch
 from engine.config import RunConfig
 from engine.cost import StepCost
 from engine.loaders import Lists, accumulation
+from models import model_config
 from util.dist import World
 
 WIDTH, LABEL = 100, 9
 TIED = "\N{NO-BREAK SPACE}"  # where no line may end
 FEW_STEPS = 3_000  # about a twentieth of the released model's
 EFFICIENCY = (0.6, 0.1)  # of the rate of plain products; the least is that of tiny networks
+CHECKPOINT_BYTES = 12  # of a parameter: as below, without the gradient
 STATE_BYTES = 16  # of a parameter: weight, gradient and AdamW's two moments in fp32
 
 
@@ -32,6 +34,7 @@ def summary(config: RunConfig, lists: Lists, world: World, steps: range, cost: S
         "rate": _learning_rate(config),
         "time": _time(config, world, steps, cost, rate),
         "memory": _memory(config, world, cost),
+        "saves": _saves(config, cost),
     }
     lines = [line for label, text in facts.items() for line in _paragraph(label, text)]
     warnings = [line for text in _warnings(config, steps) for line in _paragraph("WARNING", text)]
@@ -88,7 +91,9 @@ def _steps(config: RunConfig, lists: Lists, steps: range) -> str:
 def _learning_rate(config: RunConfig) -> str:
     optim = config.optim
     ruled = 1e-3 * optim.global_batch / 2048
-    differs = abs(optim.lr / ruled - 1) > 0.1
+    ways = {"attention": config.model.attention, "checkpointing": config.model.checkpointing}
+    ruling = config.model == model_config("painter_vit_large", **ways)
+    differs = ruling and abs(optim.lr / ruled - 1) > 0.1
     rule = f"; the paper's 1e-3 x batch / 2048 would be {ruled:.3g}" if differs else ""
     return f"{_count(optim.warmup)} steps of warm-up to {optim.lr:.3g}, then half a cosine to {optim.min_lr:.3g}{rule}"
 
@@ -115,6 +120,16 @@ def _memory(config: RunConfig, world: World, cost: StepCost) -> str:
     return (
         f"estimated {_gb(state + kept)}{total} on each rank, and temporary buffers: {_gb(state)} of weights, "
         f"gradients and AdamW, {_gb(kept)} of activations ({_gb(cost.saved_bytes)} a sample)"
+    )
+
+
+def _saves(config: RunConfig, cost: StepCost) -> str:
+    log, size = config.log, cost.num_parameters * CHECKPOINT_BYTES
+    kept = f"{log.keep} kept" + (f", and those of every {_count(log.keep_every)} steps" if log.keep_every else "")
+    room = _gb((log.keep + 1) * size)
+    return (
+        f"a checkpoint of {_gb(size)} every {_count(log.save_every)} steps, {kept}: {room} of the disk; "
+        f"validation every {_count(log.val_every)} steps"
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data.pair_dataset import Sample
 from engine.checkpoint import Checkpoints
@@ -90,7 +91,8 @@ class Run:
         batches = train_batches(self.config, self.lists, self.world, steps)
         results: dict[str, Validation] = {}
         bar = tqdm(steps, "train", self.total_steps, initial=steps.start, disable=not self.world.is_main, unit="step")
-        with profiler(self.config.profile, self.config.out_dir / "profile", self.world) as end_of_step:
+        trace = profiler(self.config.profile, self.config.out_dir / "profile", self.world)
+        with logging_redirect_tqdm(), trace as end_of_step:
             for _ in bar:
                 scalars = self.step(batches)
                 self.meter.end_step()

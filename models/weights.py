@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +22,8 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from util.sealed import SEAL, check_seal
+
+warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 MODEL = "model."  # before the names of weights in a run's checkpoint
 UNUSED = ("cls_token",)
@@ -131,7 +134,8 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         raise ValueError(f"{path} does not exist: check the path, or download the weights there first")
     if path.is_dir():
-        raise ValueError(f"{path} is a directory: give the path of the weights file in it")
+        inside = f"{path}/last" if (path / "last").exists() else "the path of the weights file in it"
+        raise ValueError(f"{path} is a directory: give {inside}")
     if path.suffix.lower() not in (".safetensors", ".pth", ".pt", ".bin"):
         raise ValueError(f"{path} has an unknown suffix: weights end in .safetensors, .pth, .pt or .bin")
     if not os.access(path, os.R_OK):

@@ -717,7 +717,7 @@ RUNS = [
     Case(
         "evaluate a damaged checkpoint",
         after(training(), after(damage, training("--init ~/run/last --out_dir ~/next"))),
-        "error: ~/run/last/shard-... is damaged: its size or SHA-256 is not that of checkpoint.json",
+        "error: ~/run/step_0000001/shard-... is damaged: its size or SHA-256 is not that of checkpoint.json",
     ),
     Case(
         "out_dir empty", training("--out_dir ''"), "Value error Error parsing ...: out_dir is empty; name a folder ..."

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import torch
 
+from engine.checkpoint import LAST
 from engine.config import flatten
 from engine.load_config import load_config
 from engine.stop import INTERRUPTED, Stopped, forget_status, leave
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str]) -> None:
             print("\n".join(f"{key} = {value}" for key, value in flatten(config).items()))
         else:
             run(config, probes(config))
+            if not int(os.environ.get("RANK", 0)):
+                print(f"finished: {config.out_dir / LAST} has the weights, and tools/export.py makes one file of it")
     except Stopped as stopped:
         if not int(os.environ.get("RANK", 0)):
             print(stopped, file=sys.stderr)

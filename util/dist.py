@@ -81,7 +81,8 @@ def joined(device: str, timeout_minutes: float = 30) -> Iterator[World]:
     except RuntimeError as error:  # who fails alone cannot leave: on GPUs that may wait for those who know nothing
         if world.size > 1 and (cause := _lost(error)):
             raise LostRankError(
-                f"rank {world.rank} lost another one ({cause}); last heard of: {_told(world)}"
+                f"rank {world.rank} lost another one ({cause}), whose own error, if it told one, stands above; "
+                f"last heard of: {_told(world)}"
             ) from None
         raise
 

@@ -18,6 +18,10 @@ def write(path: Path, content: bytes) -> bool:
     try:
         part.write_bytes(content)
         os.replace(part, path)
+    except OSError as error:
+        if error.errno and not error.filename:  # a full disk does not name the file
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         part.unlink(missing_ok=True)
     return True

@@ -4,8 +4,9 @@ import json
 import logging
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,24 +40,34 @@ class Logger:
 
     def __init__(self, sinks: Sequence[Sink] = ()) -> None:
         self.sinks = sinks
+        self.failing: list[Sink] = []
 
     def scalars(self, step: int, values: Scalars) -> None:
         """Record values by name; `train/loss` style names group them."""
-        for sink in self.sinks:
-            with at_worst_warned():
-                sink.scalars(step, values)
+        self._each(lambda sink: sink.scalars(step, values))
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Record an (H, W, 3) picture."""
-        for sink in self.sinks:
-            with at_worst_warned():
-                sink.picture(step, name, image)
+        self._each(lambda sink: sink.picture(step, name, image))
 
     def close(self) -> None:
         """Flush and close every sink."""
+        self._each(lambda sink: sink.close())
+
+    def _each(self, act: Callable[[Sink], None]) -> None:
+        """On every sink; the first failure of one is told, and that it works again."""
         for sink in self.sinks:
-            with at_worst_warned():
-                sink.close()
+            name = type(sink).__name__
+            try:
+                act(sink)
+            except OSError as error:
+                if sink not in self.failing:
+                    logging.warning("%s: a part of the record is lost (%s); training goes on", name, error)
+                    self.failing.append(sink)
+            else:
+                if sink in self.failing:
+                    logging.warning("%s: recording again", name)
+                    self.failing.remove(sink)
 
 
 class JsonLines:
@@ -99,14 +110,26 @@ class TensorBoard:
     def __init__(self, folder: Path, start_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # slow to import, needed by rank 0 alone
 
-        self.writer = SummaryWriter(str(folder), purge_step=start_step + 1)
+        self.open = partial(SummaryWriter, str(folder))
+        self.writer = self.open(purge_step=start_step + 1)
 
     def scalars(self, step: int, values: Scalars) -> None:
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
+        with self._renewed():
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        self.writer.add_image(name, image, step, dataformats="HWC")
+        with self._renewed():
+            self.writer.add_image(name, image, step, dataformats="HWC")
+
+    @contextmanager
+    def _renewed(self) -> Iterator[None]:
+        """A writer that has failed once never writes again: the next record gets a new one."""
+        try:
+            yield
+        except OSError:
+            self.writer = self.open()
+            raise
 
     def close(self) -> None:
         self.writer.close()

@@ -55,6 +55,15 @@ def test_a_second_ctrl_c_stops_at_once():
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_closed_terminal_does_not_keep_a_signal_from_being_heard():
+    """As when its window is closed: it cannot be written to any more."""
+    script = "import os, signal, sys; from engine.stop import StopSignals\nos.close(2)\n"
+    script += "with StopSignals() as signals:\n signal.raise_signal(signal.SIGHUP)\n"
+    script += " print('told to nobody', file=sys.stderr, flush=True)\n sys.exit(signals.heard)"
+    ran = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, cwd=REPOSITORY)
+    assert ran.returncode == signal.SIGHUP
+
+
 def test_what_nohup_ignores_stays_ignored_and_usr1_does_not():
     for number in (signal.SIGHUP, signal.SIGUSR1):
         before = signal.signal(number, signal.SIG_IGN)

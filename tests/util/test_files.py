@@ -19,6 +19,15 @@ def test_a_file_is_written_once(tmp_path):
     assert path.read_bytes() == b"[]"
 
 
+def test_a_full_disk_is_named_with_the_file(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a'"):
+        write(tmp_path / "a", b"x")
+
+
 def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, monkeypatch):
     write(tmp_path / "a", b"old")
 
