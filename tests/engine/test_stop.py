@@ -26,6 +26,14 @@ def stopping_at(step, number=signal.SIGUSR1):
     return probe
 
 
+@pytest.fixture(autouse=True)
+def hear_interrupts():
+    """Also where a shell has started the tests in the background, and lets them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_step_and_the_same_command_goes_on(config, tmp_path, number, status):
     run(config)

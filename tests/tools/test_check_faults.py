@@ -42,7 +42,7 @@ for step in range(begin + 1, 41):
         (part / "weights").write_text("w" * 100)
         time.sleep(0.04)
         if fault != "tears":
-            seal(part, {})
+            seal(part, [path.name for path in part.iterdir()], {})
         part.rename(folder / part.name[1:-5])
 if fault == "fails":
     sys.exit(3)
