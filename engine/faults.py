@@ -41,7 +41,8 @@ class Guard:
         content = [{"loss": str(value.item()), "pairs": names} for value, names in batch]
         with at_worst_warned():
             write(path, json.dumps(content, indent=1).encode())
-        what = f"loss {loss}, gradient norm {norm} at step {step}; the pairs of the batch are in {path}"
+        every = path if self.world.size == 1 else path.with_name(f"non_finite_step{step}_rank*.json")
+        what = f"loss {loss}, gradient norm {norm} at step {step}; the pairs of the batch are in {every}"
         budget = self.optim.max_skipped if self.optim.non_finite == "skip" else 0
         if skipped < budget:
             if self.world.is_main:
