@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -14,7 +15,7 @@ from data.roots import places
 from data.sampler import Draw, TrainSampler, ValSampler
 from data.tasks import task_of
 from engine.config import DataConfig, RunConfig
-from util.dist import World, wait_for_all
+from util.dist import World, on_main
 from util.workers import deaths_explained, start
 
 
@@ -31,7 +32,7 @@ class Lists:
         return sum(map(len, self.train.values()))
 
 
-def read_lists(config: DataConfig, world: World) -> Lists:
+def read_lists(config: DataConfig) -> Lists:
     """Read and check the lists of every source with a weight; rank 0 looks for all files meanwhile."""
     used = {name: source for name, source in config.sources.items() if source.weight > 0}
     if not used:
@@ -40,10 +41,8 @@ def read_lists(config: DataConfig, world: World) -> Lists:
         {name: read_pairs(config.roots, source.train) for name, source in used.items()},
         {name: read_pairs(config.roots, source.val) for name, source in used.items() if source.val},
     )
-    if config.check_files and world.is_main:
-        for pairs in (*lists.train.values(), *lists.val.values()):
-            check_files(config.roots, pairs)
-    wait_for_all()
+    if config.check_files:
+        on_main(lambda: check_files(config.roots, chain(*lists.train.values(), *lists.val.values())))
     return lists
 
 

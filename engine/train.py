@@ -63,7 +63,7 @@ class Run:
         self.stopping = False
         self.precision = Precision(config.optim.precision, world.device.type)
         self.accumulation = on_main(lambda: accumulation(config, world))
-        self.lists = read_lists(config.data, world)
+        self.lists = read_lists(config.data)
         self.total_steps = total_steps(config, self.lists)
         self.checkpoints = Checkpoints(config.out_dir, config.log.keep, world, config.log.keep_every)
         self.state, self.model = start_state(config, world, self.precision, self.checkpoints)

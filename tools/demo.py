@@ -90,7 +90,7 @@ def fastest_precision() -> Literal["bf16", "fp32"]:
 def trivial_answers(config: RunConfig) -> dict[str, tuple[float, float]]:
     """For each source the PSNR of copying the query's input, and of painting the mean colour of training targets."""
     world = join_world("cpu")
-    lists = read_lists(config.data, world)
+    lists = read_lists(config.data)
     answers = {}
     for name in lists.val:
         colour = mean_colour(config, Lists({name: lists.train[name]}, {}))

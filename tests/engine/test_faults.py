@@ -10,6 +10,7 @@ import torch
 from engine import train
 from engine.checkpoint import LAST
 from engine.faults import Guard, NonFiniteError, Quarantine
+from engine.stop import Stopped
 from engine.train import run
 from models.weights import read_weights
 from tests.engine.conftest import write_source
@@ -21,6 +22,15 @@ from util.dist import join_world
 def lines(config, key):
     record = map(json.loads, (config.out_dir / "log.jsonl").read_text().splitlines())
     return [line[key] for line in record if key in line]
+
+
+def stopped_and_resumed(config, folder):
+    """The run once more in a folder of its own, stopped after step 3 and taken up again."""
+    stopped = replace(config, out_dir=folder / "stopped", log=replace(config.log, benchmark_every=1))
+    with pytest.raises(Stopped, match="stopped after step 3"):
+        run(stopped, [stopping_at(2)])
+    run(stopped)
+    return stopped
 
 
 @pytest.fixture
@@ -73,7 +83,7 @@ def test_the_budget_of_skipped_steps_is_that_of_the_run(config, spoil):
     config = with_optim(config, non_finite="skip", max_skipped=2)
     config = replace(config, log=replace(config.log, benchmark_every=1))
     spoil(1, 3, 5)
-    with pytest.raises(Exception, match="stopped after step 4"):
+    with pytest.raises(Stopped, match="stopped after step 4"):
         run(config, [stopping_at(3)])
     with pytest.raises(NonFiniteError, match=r"2 steps were skipped before, and optim.max_skipped is 2"):
         run(config)
@@ -83,10 +93,7 @@ def test_a_run_with_skipped_steps_resumes_exactly(config, tmp_path, spoil):
     config = with_optim(config, non_finite="skip")
     spoil(1, 4)  # the first before there are any moments
     run(config)
-    stopped = replace(config, out_dir=tmp_path / "stopped", log=replace(config.log, benchmark_every=1))
-    with pytest.raises(Exception, match="stopped after step 3"):
-        run(stopped, [stopping_at(2)])
-    run(stopped)
+    stopped = stopped_and_resumed(config, tmp_path)
     assert losses(stopped.out_dir) == losses(config.out_dir)
     expected, found = (read_weights(this.out_dir / LAST) for this in (config, stopped))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -127,10 +134,7 @@ def test_too_many_broken_pairs_stop_the_run(broken):
 
 def test_a_run_with_broken_pairs_resumes_exactly(broken, tmp_path):
     run(broken)
-    stopped = replace(broken, out_dir=tmp_path / "stopped", log=replace(broken.log, benchmark_every=1))
-    with pytest.raises(Exception, match="stopped after step 3"):
-        run(stopped, [stopping_at(2)])
-    run(stopped)
+    stopped = stopped_and_resumed(broken, tmp_path)
     assert losses(stopped.out_dir) == losses(broken.out_dir)
     assert lines(stopped, "train/broken") == lines(broken, "train/broken")
 

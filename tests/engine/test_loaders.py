@@ -31,7 +31,7 @@ def with_data(config: RunConfig, **changes) -> RunConfig:
 
 
 def batches_of(config: RunConfig):
-    return train_batches(config, read_lists(config.data, ALONE), ALONE, range(4))
+    return train_batches(config, read_lists(config.data), ALONE, range(4))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -48,7 +48,7 @@ def test_batches_name_their_sources(config, workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_validation_takes_each_pair_once(config, workers):
     config = with_data(config, num_workers=workers)
-    batches = val_batches(config, read_lists(config.data, ALONE), "derain", ALONE)
+    batches = val_batches(config, read_lists(config.data), "derain", ALONE)
     above = [files.partition(" (")[0] for batch in batches for files in batch.files]
     assert above == [f"derain.json, entry {i}" for i in range(5)]
 
@@ -58,7 +58,7 @@ def test_validation_takes_each_pair_once(config, workers):
 def test_what_cannot_be_read_is_one_sentence(config, own_root, workers, kind):
     (own_root / "depth/1.png").write_bytes(b"junk")
     config = with_data(config, roots=(own_root,), num_workers=workers)
-    lists = read_lists(config.data, ALONE)
+    lists = read_lists(config.data)
     batches = batches_of(config) if kind == "train" else val_batches(config, lists, "depth", ALONE)
     with pytest.raises(ValueError, match=r"^depth.json, entry 1: \S+/depth/1.png is not an image [^\n]*$") as caught:
         list(batches)

@@ -52,7 +52,7 @@ def sample_by_place(config: RunConfig, size: int = 1, steps: range = STEPS) -> d
     found = {}
     for rank in range(size):
         world = World(rank, size, size, torch.device("cpu"))
-        batches = list(train_batches(config, read_lists(config.data, ALONE), world, steps))
+        batches = list(train_batches(config, read_lists(config.data), world, steps))
         accumulation = len(batches) // len(steps)
         for i, batch in enumerate(batches):
             for j in range(2):
@@ -112,7 +112,7 @@ def test_a_source_whose_files_are_all_gone_stops(bearing, root, workers):
 
 def test_validation_bears_a_broken_pair(bearing, root):
     truncate(root / "derain/3.png")
-    lists = read_lists(bearing.data, ALONE)
+    lists = read_lists(bearing.data)
     batches = list(val_batches(bearing, lists, "derain", ALONE))
     lines = [line for batch in batches for text in batch.broken for line in text.splitlines()]
     assert sum(len(batch.files) for batch in batches) == 5
