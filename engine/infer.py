@@ -5,7 +5,7 @@ The only place where prompts and queries meet.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import cv2
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from data.prompt import half_mask, query_half, stitch
 from data.transforms import Size, resize
 from engine.precision import Precision
+from models import Painter
 from util.image import denormalize, normalize
 
 Prompt = tuple[Image.Image, Image.Image]
@@ -43,21 +44,20 @@ class Predictor:
         query_interp: Literal["bicubic", "bilinear"] = "bicubic",
         device: torch.device | str = "cpu",
         precision: Literal["fp32", "bf16", "fp16"] = "fp32",
-        query_only: bool = False,
     ) -> None:
         """`size` (H, W) is that of half a canvas; `patch_size` and `device` are the model's.
 
         prompts: several make a feature ensemble (SegGPT), by the model's argument `num_prompts`.
         query_interp: queries are resized by Pillow's antialiased bicubic, or, as the original did for SIDD's
-        blocks, by OpenCV's bilinear. query_only: the model is a Painter, or has its argument of this name, and
-        leaves out what only prompts need: the same result sooner. Other models return whole canvases.
+        blocks, by OpenCV's bilinear. A Painter computes once what no query changes, and what only the prompt needs not
+        at all; its weights must stay as they are.
         """
         if any(side % patch_size for side in size):
             raise ValueError(f"size {size} must be a multiple of the patches' {patch_size}")
         if not prompts:
             raise ValueError("no prompt is given; give at least one pair of an image and its painted label")
         self.model, self.size, self.device, self.num_prompts = model, size, torch.device(device), len(prompts)
-        self.precision, self.query_only = Precision(precision, self.device.type), query_only
+        self.precision = Precision(precision, self.device.type)
         self.prepare: Callable[[Image.Image], Tensor] = partial(half, size=size, interp=query_interp)
         self.mask = half_mask((2 * size[0] // patch_size, size[1] // patch_size)).to(device)
         images, labels = (torch.stack([half(x, size) for x in side]).to(device) for side in zip(*prompts, strict=True))
@@ -79,12 +79,21 @@ class Predictor:
         """
         images, targets = self.canvases(halves)
         options: dict[str, Any] = {"num_prompts": self.num_prompts} if self.num_prompts > 1 else {}
-        if self.query_only:
-            options["query_only"] = True
+        mask = self.mask.expand(len(images), -1, -1)
         with _evaluating(self.model), self.precision.autocast():
-            painted = self.model(images, targets, self.mask.expand(len(images), -1, -1), **options)
-        painted = painted if self.query_only else query_half(painted)
+            if isinstance(self.model, Painter):
+                painted = self.model(images, self._known_targets or targets, mask, **options, query_only=True)
+            else:
+                painted = query_half(self.model(images, targets, mask, **options))
         return denormalize(painted[:: self.num_prompts].float().double())
+
+    @cached_property
+    def _known_targets(self) -> list[Tensor] | None:
+        """What a Painter that merges knows of the prompts' targets before it sees a query."""
+        if not isinstance(self.model, Painter) or self.model.config.merge_after is None:
+            return None
+        mask = self.mask.expand(self.num_prompts, -1, -1)
+        return self.model.target_states(self.prompt_targets, mask, num_prompts=self.num_prompts)
 
     def canvases(self, halves: Tensor) -> tuple[Tensor, Tensor]:
         """Stitched images and targets (N * prompts, 3, 2H, W), normalised, each query below all prompts in turn.

@@ -47,7 +47,7 @@ class Network:
         self.views = benchmark.views
         self.prepare: Callable[[Case], Tensor] = partial(_halves, size=size, interp=interp)
         self.predictors = {
-            task: Predictor(model, [pair], size, model.config.patch_size, interp, device, precision, query_only=True)
+            task: Predictor(model, [pair], size, model.config.patch_size, interp, device, precision)
             for task, pair in zip(benchmark.tasks, prompt.pairs, strict=True)
         }
 

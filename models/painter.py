@@ -4,14 +4,26 @@ Paper section 3.2. A canvas is a prompt pair's half above a query's half: (N, 3,
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
-from models.vit import Block, PatchEmbed, absolute_position
+from models.attention import Choice
+from models.vit import Block, Memo, PatchEmbed, absolute_position
+
+KEPT = [  # by selective checkpointing: what takes long to compute, and is small
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+]
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,15 @@ class PainterConfig:
     """image side of the pre-training that pos_embed comes from"""
     type_tokens: bool = False
     """SegGPT: a learned token says whether the task is semantic (0) or instance (1) segmentation"""
-    attention: Literal["explicit", "sdpa"] = "sdpa"
-    checkpointing: bool = False
-    """recompute each block in the backward pass: less memory, a third more time"""
+    attention: Choice = "auto"
+    """which of the equal ways to compute attention; auto: by device, and whether there are gradients"""
+    checkpointing: Literal["auto", "none", "selective", "full"] = "auto"
+    """what the backward pass computes again: nothing, all but matrix products and attention, or all of each block, for
+    less memory and up to a third more time; auto: as memory requires, where the engine trains, else nothing"""
 
     def __post_init__(self) -> None:
+        if isinstance(self.checkpointing, bool):  # of checkpoints before there was a choice
+            object.__setattr__(self, "checkpointing", "full" if self.checkpointing else "none")
         for name in ("patch_size", "embed_dim", "depth", "num_heads", "decoder_embed_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name} {getattr(self, name)} must be 1 or more")
@@ -98,6 +114,7 @@ class Painter(nn.Module):
             self.type_token_cls = nn.Parameter(torch.zeros(1, 1, 1, dim))
             self.type_token_ins = nn.Parameter(torch.zeros(1, 1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + (config.pretrain_img_size // config.patch_size) ** 2, dim))
+        self.position = Memo(absolute_position)
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         self.blocks = nn.ModuleList(
             Block(
@@ -118,7 +135,7 @@ class Painter(nn.Module):
     def forward(
         self,
         images: Tensor,
-        targets: Tensor,
+        targets: Tensor | Sequence[Tensor],
         mask: Tensor,
         token_type: int | Tensor = 0,
         num_prompts: int = 1,
@@ -130,42 +147,78 @@ class Painter(nn.Module):
         token_type: 0 semantic, 1 instance, or (N,) of them; for models with type tokens. num_prompts > 1: the
         feature ensemble (SegGPT); each run of num_prompts samples shows one query below different prompts.
         query_only: the bottom half alone, (N, 3, H / 2, W); equal, and what only the top half needs is not computed.
+        Targets may also be what `target_states` has found of them, with `mask`: of all N, or of as many as a query
+        has prompts, where these are the same for all queries.
         """
         half, patch = images.shape[2] // 2, self.config.patch_size
         top = (half - 1) // patch if query_only else 0  # the head's convolution sees one pixel above the half
-        features = self._encode(*self._embed(images, targets, mask, token_type), num_prompts, top)
-        painted = self.decoder_pred(_pixels(self.decoder_embed(features), patch))
+        place = self._place(images, token_type)
+        x = self.patch_embed(images) + self.segment_token_x + place
+        known = None if isinstance(targets, Tensor) else targets
+        y = known[0] if known else self._embed_targets(targets, mask, place)
+        painted = self._run(self._paint, self._encode(x, y, known, num_prompts, top))
         return painted[:, :, half - top * patch :] if query_only else painted
 
-    def _embed(self, images: Tensor, targets: Tensor, mask: Tensor, token_type: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (N, h, w, C) of both canvases; hidden target tokens are replaced before position is added."""
-        x, y = self.patch_embed(images), self.patch_embed(targets)
-        y = torch.where(mask[..., None] != 0, self.mask_token.to(y.dtype), y)
-        pos = absolute_position(self.pos_embed, (x.shape[1], x.shape[2]))
-        if self.config.type_tokens:
-            pos = pos + torch.cat((self.type_token_cls, self.type_token_ins))[token_type]
-        return x + self.segment_token_x + pos, y + self.segment_token_y + pos
+    def target_states(
+        self, targets: Tensor, mask: Tensor, token_type: int | Tensor = 0, num_prompts: int = 1
+    ) -> list[Tensor]:
+        """The tokens of target canvases after each block up to the merge, each (N, h, w, C): no image changes them.
 
-    def _encode(self, x: Tensor, y: Tensor, num_prompts: int, top: int) -> Tensor:
-        """Features (N, h - top, w, 4C): the normalised tokens, from row `top` on, after each quarter of the blocks."""
+        Arguments as of `forward`. For networks that merge.
+        """
+        assert self.config.merge_after is not None
+        y, states = self._embed_targets(targets, mask, self._place(targets, token_type)), []
+        for block in self.blocks[: self.config.merge_after + 1]:
+            y = self._run(block, y, num_prompts)
+            states.append(y)
+        return states
+
+    def _place(self, canvas: Tensor, token_type: int | Tensor) -> Tensor:
+        """What tokens of both canvases get for their position and the type of the task, (1 or N, h, w, C)."""
+        patch = self.config.patch_size
+        place = self.position(self.pos_embed, (canvas.shape[2] // patch, canvas.shape[3] // patch))
+        if self.config.type_tokens:
+            place = place + torch.cat((self.type_token_cls, self.type_token_ins))[token_type]
+        return place
+
+    def _embed_targets(self, targets: Tensor, mask: Tensor, place: Tensor) -> Tensor:
+        """Tokens (N, h, w, C); hidden ones are replaced before position is added."""
+        y = self.patch_embed(targets)
+        return torch.where(mask[..., None] != 0, self.mask_token.to(y.dtype), y) + self.segment_token_y + place
+
+    def _encode(self, x: Tensor, y: Tensor, known: Sequence[Tensor] | None, num_prompts: int, top: int) -> Tensor:
+        """Features (N, h - top, w, 4C): the normalised tokens, from row `top` on, after each quarter of the blocks.
+
+        x: tokens of the image canvases. y: of the target canvases. known: the latter after each block up to the merge.
+        """
         merge_after, quarter = self.config.merge_after, self.config.depth // 4
         rows, w = x.shape[1] - top, x.shape[2]
-        x = torch.cat((x, y), dim=2 if merge_after is None else 0)  # side by side, or (2N, h, w, C)
+        x = torch.cat((x, y), dim=2) if merge_after is None else x  # side by side
         features = []
         for i, block in enumerate(self.blocks):
-            x = self._run(block, x, num_prompts, top if i + 1 == self.config.depth else 0)
+            is_early = merge_after is not None and i <= merge_after
+            both = is_early and known is None
+            x = self._run(block, torch.cat((x, y)) if both else x, num_prompts, top * (i + 1 == self.config.depth))
+            if is_early:
+                x, y = x.chunk(2) if known is None else (x, known[i])
+            merged = _average(x, y) if is_early else x
             if i == merge_after:
-                x = _average_canvases(x)
+                x = merged
             if (i + 1) % quarter == 0:
-                both = merge_after is not None and i < merge_after
-                kept = x[:, -rows:]
-                features.append(self.norm(_average_canvases(kept) if both else kept[:, :, -w:]))
+                features.append(self.norm(merged[:, -rows:, -w:]))
         return torch.cat(features, dim=-1)
 
-    def _run(self, block: nn.Module, x: Tensor, num_prompts: int, top: int) -> Tensor:
-        if self.config.checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, x, num_prompts, top, use_reentrant=False)
-        return block(x, num_prompts, top)
+    def _paint(self, features: Tensor) -> Tensor:
+        """Features (N, h, w, 4C) -> (N, 3, H, W)."""
+        return self.decoder_pred(_pixels(self.decoder_embed(features), self.config.patch_size))
+
+    def _run(self, function: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """function(*inputs), of which the backward pass computes again what `checkpointing` says."""
+        policy = self.config.checkpointing
+        if policy in ("auto", "none") or not torch.is_grad_enabled():
+            return function(*inputs)
+        contexts = partial(create_selective_checkpoint_contexts, KEPT if policy == "selective" else [])
+        return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)
 
     def _init_weights(self) -> None:
         for module in self.modules():
@@ -201,12 +254,13 @@ def _head(config: PainterConfig) -> tuple[nn.Linear, nn.Module]:
 
 
 def _pixels(tokens: Tensor, patch: int) -> Tensor:
-    """(N, h, w, p*p*c) -> (N, c, h*p, w*p)."""
+    """(N, h, w, p*p*c) -> (N, c, h*p, w*p), the channels of a pixel next to each other in memory."""
     n, h, w, _ = tokens.shape
-    return tokens.view(n, h, w, patch, patch, -1).permute(0, 5, 1, 3, 2, 4).reshape(n, -1, h * patch, w * patch)
+    pixels = tokens.view(n, h, w, patch, patch, -1).transpose(2, 3).reshape(n, h * patch, w * patch, -1)
+    return pixels.permute(0, 3, 1, 2)
 
 
-def _average_canvases(x: Tensor) -> Tensor:
-    """Early merge: (2N, h, w, C), images then targets -> (N, h, w, C)."""
-    images, targets = x.chunk(2)
-    return (images + targets) * 0.5
+def _average(images: Tensor, targets: Tensor) -> Tensor:
+    """Early merge of tokens (N, h, w, C); those of targets may be of more rows, and of one query's prompts alone."""
+    targets = targets[:, -images.shape[1] :]
+    return (images.unflatten(0, (-1, len(targets))) + targets).flatten(0, 1) * 0.5

@@ -3,13 +3,43 @@
 Tokens keep their grid: (B, h, w, C). Module names are those of the released checkpoints.
 """
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import attend
+from models.attention import Choice, attend
 
 Grid = tuple[int, int]  # (h, w) in tokens
+
+
+class Memo(nn.Module):
+    """What was last made of a parameter for some size, kept until either changes, or `train` or `eval` is called.
+
+    Where gradients are recorded it is made each time.
+    """
+
+    def __init__(self, make: Callable[[Tensor, Any], Tensor]) -> None:
+        super().__init__()
+        self.make = make
+        self.made_for: tuple[Any, ...] | None = None
+        self.made = torch.empty(0)
+
+    def forward(self, parameter: Tensor, size: Any) -> Tensor:
+        """make(parameter, size)"""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.make(parameter, size)
+        key = size, parameter.data_ptr(), parameter._version, parameter.dtype
+        if key != self.made_for:
+            self.made_for, self.made = key, self.make(parameter, size)
+        return self.made
+
+    def train(self, mode: bool = True) -> Self:
+        """Forget: weights may have changed in ways that cannot be seen, as those that are shared out over ranks do."""
+        self.made_for = None
+        return super().train(mode)
 
 
 class PatchEmbed(nn.Module):
@@ -26,21 +56,22 @@ class PatchEmbed(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention over a grid of tokens with decomposed relative position."""
 
-    def __init__(self, dim: int, num_heads: int, grid: Grid, backend: str) -> None:
+    def __init__(self, dim: int, num_heads: int, grid: Grid, backend: Choice) -> None:
         super().__init__()
         self.num_heads, self.backend = num_heads, backend
         self.qkv = nn.Linear(dim, dim * 3)
         self.proj = nn.Linear(dim, dim)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid[0] - 1, dim // num_heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid[1] - 1, dim // num_heads))
+        self.row_table, self.col_table = Memo(relative_table), Memo(relative_table)
 
     def forward(self, x: Tensor, top: int = 0) -> Tensor:
         """(B, h, w, C) -> what the rows from `top` on gather from all tokens, (B, h - top, w, C)."""
         h, w = x.shape[1:3]
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, h, w, 3, n, d)
         q, k, v = qkv.flatten(1, 2).permute(2, 0, 3, 1, 4)  # three of (B, n, L, d)
-        tables = relative_table(self.rel_pos_h, h)[top:].to(q.dtype), relative_table(self.rel_pos_w, w).to(q.dtype)
-        out = attend(q[:, :, top * w :], k, v, *tables, backend=self.backend)
+        rows, cols = self.row_table(self.rel_pos_h, h), self.col_table(self.rel_pos_w, w)
+        out = attend(q[:, :, top * w :], k, v, rows[top:].to(q.dtype), cols.to(q.dtype), self.backend)
         return self.proj(out.transpose(1, 2).flatten(2).unflatten(1, (h - top, w)))
 
 
@@ -60,7 +91,7 @@ class Block(nn.Module):
     """Pre-norm transformer block; `window` > 0 attends inside windows of that many tokens a side."""
 
     def __init__(
-        self, dim: int, num_heads: int, mlp_ratio: float, drop_path: float, window: int, grid: Grid, backend: str
+        self, dim: int, num_heads: int, mlp_ratio: float, drop_path: float, window: int, grid: Grid, backend: Choice
     ) -> None:
         super().__init__()
         self.window, self.drop_path = window, drop_path

@@ -1,6 +1,7 @@
 """The predictor: the prompt above, the query below, its target hidden; what comes back is the query's half."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -90,10 +91,11 @@ def stitched(prompt, query):
     return torch.cat((image, half(query, SIZE)), dim=1), torch.cat((target, target), dim=1)
 
 
-@pytest.mark.parametrize("query_only", [False, True])
+@pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=len)
-def test_painting_is_calling_the_model_by_hand(painter, prompts, query_only):
-    painted = Predictor(painter, prompts, SIZE, query_only=query_only)(QUERIES)
+def test_painting_is_calling_the_model_by_hand(painter, prompts, is_known):
+    """Whether it is known to be a Painter, which is asked for what the query alone needs, or any function."""
+    painted = Predictor(painter if is_known else partial(painter), prompts, SIZE)(QUERIES)
     mask = torch.tensor([[0] * 3, [0] * 3, [1] * 3, [1] * 3]).expand(len(prompts), -1, -1)
     for found, query in zip(painted, QUERIES, strict=True):
         images, targets = (torch.stack(x) for x in zip(*(stitched(p, query) for p in prompts), strict=True))
@@ -119,7 +121,7 @@ def test_prompts_matter(painter):
 
 def test_a_batch_is_painted_as_its_queries_alone(painter):
     for prompts in (PROMPTS[:1], PROMPTS):
-        predict = Predictor(painter, prompts, SIZE, query_only=True)
+        predict = Predictor(painter, prompts, SIZE)
         alone = torch.cat([predict([query]) for query in QUERIES])
         torch.testing.assert_close(predict(QUERIES), alone, rtol=0, atol=1e-6)
 
@@ -133,7 +135,7 @@ def test_queries_are_prepared_without_the_network():
 
 
 def test_half_precision_paints_nearly_the_same(painter):
-    full, bf16 = (Predictor(painter, [PROMPT], SIZE, precision=p, query_only=True)(QUERIES) for p in ("fp32", "bf16"))
+    full, bf16 = (Predictor(painter, [PROMPT], SIZE, precision=p)(QUERIES) for p in ("fp32", "bf16"))
     assert bf16.dtype == torch.float64
     assert 0 < (bf16 - full).abs().mean() < 0.02 * full.std()
 

@@ -1,12 +1,16 @@
 """The network: oracles for its parts, and its options."""
 
+import importlib
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from models import MODELS, Painter, create_model, model_config
-from models.attention import BACKENDS, attend
-from models.vit import absolute_position, attend_in_windows, relative_table, share_query
+from models import MODELS, Painter, attention, create_model, model_config
+from models.attention import BACKENDS, attend, fastest
+from models.vit import Memo, absolute_position, attend_in_windows, relative_table, share_query
 
 TINY = {
     "img_size": (64, 32),
@@ -36,37 +40,97 @@ def canvases(n=2, h=64, w=32):
 
 def attention_by_hand(q, k, v, row_table, col_table):
     """The formula, one query and one key at a time."""
-    (b, n, length, d), w = q.shape, len(col_table)
-    scores = torch.empty(b, n, length, length, dtype=q.dtype)
-    for i in range(length):
-        for j in range(length):
+    (b, n, num_queries, d), num_keys, w = q.shape, k.shape[2], len(col_table)
+    scores = torch.empty(b, n, num_queries, num_keys, dtype=q.dtype)
+    for i in range(num_queries):
+        for j in range(num_keys):
             bias = row_table[i // w, j // w] + col_table[i % w, j % w]
             scores[:, :, i, j] = (q[:, :, i] * k[:, :, j]).sum(-1) / d**0.5 + q[:, :, i] @ bias
     return scores.softmax(-1) @ v
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_attention_equals_the_formula_with_gradients(backend):
+def attention_inputs(h=3, w=2, d=4, rows=None, dtype=torch.float64):
     g = torch.Generator().manual_seed(0)
-    h, w, d = 3, 2, 4
-    inputs = [
-        torch.randn(*shape, generator=g, dtype=torch.float64, requires_grad=True)
-        for shape in [(2, 2, h * w, d)] * 3 + [(h, h, d), (w, w, d)]
-    ]
-    found, expected = attend(*inputs, backend=backend), attention_by_hand(*inputs)
-    torch.testing.assert_close(found, expected)
-    for a, b in zip(
-        torch.autograd.grad(found.square().sum(), inputs),
-        torch.autograd.grad(expected.square().sum(), inputs),
-        strict=True,
-    ):
+    rows = rows or h
+    shapes = [(2, 3, rows * w, d), (2, 3, h * w, d), (2, 3, h * w, d), (rows, h, d), (w, w, d)]
+    return [torch.randn(*shape, generator=g, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+def with_gradients(function, inputs):
+    """What it returns, and the gradient of each input."""
+    found = function(*inputs)
+    return [found, *torch.autograd.grad(found.double().square().sum(), inputs)]
+
+
+FLEX_WARNINGS = ("ignore:flex_attention called without", "ignore:The .grad attribute of a Tensor")
+SHAPES = [{}, {"h": 1, "w": 5}, {"h": 4, "w": 3, "d": 7}, {"h": 4, "w": 3, "rows": 2}]
+
+
+@pytest.fixture
+def flex_on_cpu(monkeypatch):
+    """FlexAttention's own formula in place of its kernels, of which none for the CPU has gradients."""
+    module = importlib.import_module("torch.nn.attention.flex_attention")
+    monkeypatch.setattr(module, "_validate_device", lambda *_: None)
+    monkeypatch.setattr(attention, "_flex_kernel", lambda _: module.flex_attention)
+
+
+@pytest.mark.filterwarnings(*FLEX_WARNINGS)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_attention_equals_the_formula_with_gradients(backend, shape, flex_on_cpu):
+    inputs = attention_inputs(**shape)
+    expected = with_gradients(attention_by_hand, inputs)
+    for a, b in zip(with_gradients(partial(attend, backend=backend), inputs), expected, strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_back_ends_paint_alike():
-    reference, *others = (tiny(attention=backend)(*canvases()) for backend in BACKENDS)
-    for pred in others:
-        torch.testing.assert_close(pred, reference, rtol=1e-4, atol=1e-5)
+@pytest.mark.filterwarnings(*FLEX_WARNINGS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_attention_in_bf16_is_as_exact_as_its_numbers(backend, flex_on_cpu):
+    inputs = attention_inputs(8, 4, 16, dtype=torch.bfloat16)
+    expected = with_gradients(attention_by_hand, [x.detach().double().requires_grad_() for x in inputs])
+    for a, b in zip(with_gradients(partial(attend, backend=backend), inputs), expected, strict=True):
+        assert (a - b).norm() < 0.03 * b.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("chunk", [1, 100, 1000, 5000, 2**21])
+def test_chunks_of_any_size_make_the_whole(monkeypatch, chunk, dtype):
+    inputs = attention_inputs(5, 3, 8, rows=4, dtype=dtype)
+    expected = attend(*inputs, backend="chunked")
+    monkeypatch.setattr(attention, "CHUNK_BYTES", chunk)
+    torch.testing.assert_close(attend(*inputs, backend="chunked"), expected)
+
+
+def test_auto_stores_no_scores_on_a_gpu_and_is_exact_on_a_cpu():
+    q = torch.empty(1, 1, 6, 4)
+    assert fastest(q) == "chunked"
+    assert fastest(q.requires_grad_()) == "explicit"
+    with torch.device("meta"):  # a device that is no CPU
+        assert fastest(torch.empty(1, 1, 6, 4)) == fastest(torch.empty(1, 1, 6, 4, requires_grad=True)) == "folded"
+
+
+def test_flex_says_that_it_does_not_train_on_the_cpu():
+    with pytest.raises(ValueError, match=r"no gradients on the CPU; give model\.attention auto"):
+        attend(*attention_inputs(), backend="flex")
+
+
+@pytest.mark.filterwarnings(*FLEX_WARNINGS)
+@pytest.mark.parametrize("size", [(64, 32), (96, 64), (32, 48)])
+@pytest.mark.parametrize("changes", [{}, {"window_size": 3, "window_blocks": (0, 2)}, {"merge_after": None}], ids=str)
+def test_back_ends_paint_and_learn_alike(changes, size, flex_on_cpu):
+    """At the size of the tables and at others, for which they are resized."""
+
+    def outputs(backend):
+        model = tiny(attention=backend, **changes)
+        pred = model(*canvases(1, *size))
+        pred.square().mean().backward()
+        return [pred, *(p.grad for name, p in model.named_parameters() if "attn" in name or "pos" in name)]
+
+    reference, *others = map(outputs, ["explicit", "auto", *BACKENDS])
+    for found in others:
+        for a, b in zip(found, reference, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_relative_table_indexes_offsets_and_resizes():
@@ -184,15 +248,122 @@ def test_hidden_targets_are_not_seen_and_visible_ones_are():
         assert not torch.allclose(model(images + 1, targets, mask), pred)
 
 
-def test_activation_checkpointing_gives_the_same_gradients():
+@pytest.mark.parametrize("backend", ["explicit", "folded"])
+def test_activation_checkpointing_gives_the_same_gradients(backend):
     gradients = []
-    for checkpointing in (False, True):
-        model = tiny(checkpointing=checkpointing, drop_path_rate=0.5).train()
+    for policy in ("none", "selective", "full"):
+        model = tiny(checkpointing=policy, drop_path_rate=0.5, attention=backend).train()
         torch.manual_seed(3)
         model(*canvases()).square().mean().backward()
         gradients.append([p.grad for p in model.parameters()])
-    for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b)
+    for found in gradients[1:]:
+        for a, b in zip(found, gradients[0], strict=True):
+            torch.testing.assert_close(a, b)
+
+
+class Products(TorchDispatchMode):
+    """Counts the matrix products inside."""
+
+    num = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.num += function in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+        return function(*args, **kwargs or {})
+
+
+def test_selective_checkpointing_repeats_no_large_product_and_full_all_of_them():
+    counts = {}
+    for policy in ("none", "selective", "full"):
+        loss = tiny(checkpointing=policy, attention="folded").train()(*canvases()).square().mean()
+        with Products() as products:
+            loss.backward()
+        counts[policy] = products.num
+    assert counts["none"] == counts["selective"]
+    assert (
+        counts["full"] == counts["none"] + 3 * 4 + 1
+    )  # of a block all but the last, which no gradient asks for, and the head's
+
+
+def test_old_checkpoints_tell_checkpointing_by_yes_or_no():
+    assert [model_config("painter_vit_tiny", checkpointing=x).checkpointing for x in (False, True)] == ["none", "full"]
+
+
+def change_weights(model):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+
+
+def replace_storage(model):
+    for parameter in model.parameters():
+        parameter.data = torch.rand_like(parameter)
+
+
+def change_unnoticed(model):
+    for parameter in model.parameters():
+        with torch.autograd._unsafe_preserve_version_counter(parameter):
+            parameter.detach().normal_()
+    model.train()
+    model.eval()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_weights,
+        replace_storage,
+        change_unnoticed,
+        lambda model: model.load_state_dict({k: torch.randn_like(v) for k, v in model.state_dict().items()}),
+        lambda model: model.double(),
+    ],
+)
+def test_tables_that_were_kept_follow_the_weights(change):
+    """At two sizes in turn, of which one needs tables of another size."""
+    model, other = tiny().eval(), tiny().eval()
+    for size in [(64, 32), (96, 64), (64, 32)]:
+        with torch.no_grad():
+            model(*canvases(1, *size))
+    change(model)
+    other.to(model.pos_embed.dtype).load_state_dict(model.state_dict())
+    inputs = [x.to(model.pos_embed.dtype) if x.is_floating_point() else x for x in canvases()]
+    for _ in range(2):
+        with torch.no_grad():
+            assert torch.equal(model(*inputs), other(*inputs))
+
+
+def test_tables_are_made_once_for_a_size(monkeypatch):
+    model, made = tiny().eval(), []
+    for memo in (m for m in model.modules() if isinstance(m, Memo)):
+        monkeypatch.setattr(memo, "make", lambda *args, make=memo.make: (made.append(0), make(*args))[1])
+    with torch.inference_mode():
+        for _ in range(3):
+            model(*canvases())
+    assert len(made) == 1 + 2 * 4  # position, and rows and columns of each block
+    model(*canvases())
+    assert len(made) == 2 * (1 + 2 * 4)  # gradients want their own
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"merge_after": 0}, {"merge_after": 3}, {"depth": 8}, {"type_tokens": True}], ids=str
+)
+@pytest.mark.parametrize("num_prompts", [1, 2])
+def test_what_is_known_of_targets_paints_the_same(changes, num_prompts):
+    """Three queries below the same prompts."""
+    model, (images, targets, mask) = tiny(**changes).eval(), canvases(3 * num_prompts)
+    targets, mask, options = targets[:num_prompts], mask[:num_prompts], {"token_type": 1, "num_prompts": num_prompts}
+    known = model.target_states(targets, mask, **options)
+    assert len(known) == model.config.merge_after + 1
+    for query_only in (False, True):
+        expected = model(images, targets.repeat(3, 1, 1, 1), mask.repeat(3, 1, 1), **options, query_only=query_only)
+        found = model(images, known, mask, **options, query_only=query_only)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_head_sees_channels_of_a_pixel_side_by_side():
+    model, seen = tiny(), []
+    model.decoder_pred[0].register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0], output]))
+    model(*canvases())
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 
 
 def test_drop_path_keeps_the_mean_and_is_off_in_evaluation():
