@@ -2,8 +2,13 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import torch
+from torch import nn
+
+Name = Literal["bf16", "fp16", "fp32"]
+M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -26,3 +31,17 @@ class Precision:
     def scaler(self) -> torch.amp.GradScaler:
         """Scales the loss in fp16, passes it through otherwise."""
         return torch.amp.GradScaler(self.device, enabled=self.name == "fp16")
+
+    def shrink(self, model: M) -> M:
+        """Give a network that only infers the weights that autocast would make anew each time: the same numbers."""
+        for module in model.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                module.to(DTYPES[self.name])
+        return model
+
+
+def fastest_precision(device: torch.device) -> Name:
+    """bf16 where the device has instructions for it, else fp16 on a GPU and fp32 on a CPU."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"

@@ -8,10 +8,11 @@ from typing import Literal
 
 import tyro
 
+from engine.precision import fastest_precision
 from eval import cross_check
 from eval.benchmark import Benchmark
 from eval.results import line, write_results
-from eval.run import Precision, Subject, choose, network, oracle, run
+from eval.run import Subject, choose, network, oracle, run
 from util.dist import World, joined
 from util.parallel import one_line_errors
 
@@ -46,8 +47,8 @@ class Options:
     """registered name of the network, for weights that do not tell; by default painter_vit_large"""
     size: int | None = None
     """side of the squares that prompt and query become, in pixels; by default as the paper has it"""
-    precision: Precision = "fp32"
-    """arithmetic of the network; the paper's numbers are those of fp32"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """arithmetic of the network; the paper's numbers are those of fp32. auto: the fastest of this device"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int | None = None
     """processes of each rank that read queries; by default one a core, at most 8"""
@@ -143,6 +144,6 @@ def subject(benchmark: Benchmark, options: Options, world: World) -> Subject:
         options.prompt,
         options.model,
         options.size,
-        options.precision,
+        fastest_precision(world.device) if options.precision == "auto" else options.precision,
         world.device,
     )

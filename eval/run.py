@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 
 from data.roots import Roots, places
 from data.tasks import Size
+from engine.precision import Name, Precision
 from engine.pretrained import load_painter
 from eval.benchmark import Benchmark, Query
 from eval.evaluate import evaluate
@@ -25,8 +26,6 @@ from eval.records import Records
 from eval.results import digest, known_results, show_some, versions, write_results
 from models import Painter
 from util.dist import World, from_main
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def benchmark_of(name: str) -> Benchmark:
@@ -66,7 +65,7 @@ def network(
     prompt: str | None = None,
     model: str | None = None,
     side: int | None = None,
-    precision: Precision = "fp32",
+    precision: Name = "fp32",
     device: torch.device | str = "cpu",
 ) -> Subject:
     """A checkpoint below a prompt. Raises ValueError on weights that do not fit and on a prompt that is not there."""
@@ -78,7 +77,8 @@ def network(
         "training": _training(benchmark, config),
         "seed": config.get("seed"),
     }
-    subject = below_prompt(benchmark, painter.to(device), chosen, side, precision)
+    painter = Precision(precision, torch.device(device).type).shrink(painter.to(device))
+    subject = below_prompt(benchmark, painter, chosen, side, precision)
     return subject._replace(facts=subject.facts | facts)
 
 
@@ -87,7 +87,7 @@ def below_prompt(
     painter: Painter,
     prompt: Prompt,
     side: int | None = None,
-    precision: Precision = "fp32",
+    precision: Name = "fp32",
 ) -> Subject:
     """A network in memory, on its own device."""
     size, device = half_size(benchmark, painter, side), painter.pos_embed.device
@@ -190,7 +190,7 @@ def _fuller(folder: Path, num: int) -> str | None:
     return None
 
 
-def _variant(size: Size, due: Size, precision: Precision) -> str | None:
+def _variant(size: Size, due: Size, precision: Name) -> str | None:
     """How the paper's way is left, in words; None if it is not."""
     parts = [f"{size[1]} x {size[0]} pixels"] * (size != due) + [precision] * (precision != "fp32")
     return ", ".join(parts) or None

@@ -71,12 +71,13 @@ def _flex_kernel(q: Tensor) -> Callable[..., Any]:
     """Compiled, or to be compiled with what it is a part of; ValueError where there is none for such queries."""
     if q.requires_grad and q.device.type == "cpu":
         raise ValueError("attention flex has no gradients on the CPU; give model.attention auto")
-    return flex_attention if torch.compiler.is_compiling() else _compiled_flex()
+    function: Callable[..., Any] = flex_attention
+    return function if torch.compiler.is_compiling() else _compiled(function)
 
 
 @cache
-def _compiled_flex() -> Callable[..., Any]:
-    return torch.compile(flex_attention, dynamic=False)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=False)
 
 
 def chunked(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> Tensor:
@@ -106,15 +107,17 @@ def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[Any, slice]]:
 
 
 def _fold(q: Tensor, k: Tensor, by_row: Tensor, by_col: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries (B, n, r * w, d + h + w) and keys (B, n, L, d + h + w), whose products are the scores with their bias.
+    """Queries and keys of d + h + w channels or a few more, whose products are the scores with their bias.
 
     A key's further channels pick from a query's what it gives to the key's row and column.
     """
     h, w = by_row.shape[-1], by_col.shape[-1]
     row, col = (torch.eye(side, dtype=k.dtype, device=k.device) for side in (h, w))
     place = torch.cat((row.repeat_interleave(w, dim=0), col.repeat(h, 1)), dim=1)  # (L, h + w), one-hot
-    keys = torch.cat((k, place.expand(*k.shape[:2], -1, -1)), dim=-1)
-    return torch.cat((q * q.shape[-1] ** -0.5, by_row, by_col), dim=-1), keys
+    spare = -(q.shape[-1] + h + w) % 8  # kernels take multiples of 8
+    keys = torch.cat((k, F.pad(place, (0, spare)).expand(*k.shape[:2], -1, -1)), dim=-1)
+    none = by_col.new_zeros(()).expand(*by_col.shape[:-1], spare)
+    return torch.cat((q * q.shape[-1] ** -0.5, by_row, by_col, none), dim=-1), keys
 
 
 def _dense(by_row: Tensor, by_col: Tensor) -> Tensor:

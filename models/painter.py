@@ -154,8 +154,11 @@ class Painter(nn.Module):
         top = (half - 1) // patch if query_only else 0  # the head's convolution sees one pixel above the half
         place = self._place(images, token_type)
         x = self.patch_embed(images) + self.segment_token_x + place
-        known = None if isinstance(targets, Tensor) else targets
-        y = known[0] if known else self._embed_targets(targets, mask, place)
+        known: Sequence[Tensor] | None = None
+        if isinstance(targets, Tensor):
+            y = self._embed_targets(targets, mask, place)
+        else:
+            y, known = targets[0], targets
         painted = self._run(self._paint, self._encode(x, y, known, num_prompts, top))
         return painted[:, :, half - top * patch :] if query_only else painted
 

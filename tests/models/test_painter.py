@@ -1,6 +1,7 @@
 """The network: oracles for its parts, and its options."""
 
 import importlib
+import shutil
 from functools import partial
 
 import pytest
@@ -91,6 +92,30 @@ def test_attention_in_bf16_is_as_exact_as_its_numbers(backend, flex_on_cpu):
     expected = with_gradients(attention_by_hand, [x.detach().double().requires_grad_() for x in inputs])
     for a, b in zip(with_gradients(partial(attend, backend=backend), inputs), expected, strict=True):
         assert (a - b).norm() < 0.03 * b.norm()
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on the CPU")
+def test_compiled_flex_equals_the_formula():
+    inputs = [x.detach() for x in attention_inputs(4, 3, 16, rows=2, dtype=torch.float32)]
+    torch.testing.assert_close(attend(*inputs, backend="flex"), attention_by_hand(*inputs))
+
+
+def kept_bytes(backend, side):
+    """What autograd keeps of attention over side x side tokens."""
+    inputs, kept = attention_inputs(side, side, 64, dtype=torch.float32), {}
+
+    def pack(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        out = attend(*inputs, backend=backend)
+    return sum(kept.values()) + 0 * out.numel()
+
+
+@pytest.mark.parametrize(("backend", "growth"), [("folded", (4, 6)), ("explicit", (10, 17))])
+def test_memory_of_four_times_as_many_tokens(backend, growth):
+    assert growth[0] < kept_bytes(backend, 32) / kept_bytes(backend, 16) < growth[1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
