@@ -109,11 +109,11 @@ def kept_bytes(backend, side):
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        out = attend(*inputs, backend=backend)
-    return sum(kept.values()) + 0 * out.numel()
+        attend(*inputs, backend=backend)
+    return sum(kept.values())
 
 
-@pytest.mark.parametrize(("backend", "growth"), [("folded", (4, 6)), ("explicit", (10, 17))])
+@pytest.mark.parametrize(("backend", "growth"), [("folded", (4, 6)), ("explicit", (8, 17))])
 def test_memory_of_four_times_as_many_tokens(backend, growth):
     assert growth[0] < kept_bytes(backend, 32) / kept_bytes(backend, 16) < growth[1]
 
