@@ -101,9 +101,14 @@ class Predictor:
         Below the prompt's target lies the same again, which the mask hides.
         """
         assert halves.shape[1:] == (3, *self.size)
-        queries = halves.to(self.device).repeat_interleave(self.num_prompts, dim=0)
+        queries = self._send(halves).repeat_interleave(self.num_prompts, dim=0)
         images, targets = (x.repeat(len(halves), 1, 1, 1) for x in (self.prompt_images, self.prompt_targets))
         return stitch(images, queries), targets
+
+    def _send(self, halves: Tensor) -> Tensor:
+        """To the device; the host does not wait until it is there."""
+        halves = halves.pin_memory() if self.device.type == "cuda" and not halves.is_cuda else halves
+        return halves.to(self.device, non_blocking=True)
 
 
 def half(image: Image.Image, size: Size, interp: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
