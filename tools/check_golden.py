@@ -13,12 +13,13 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional
 
 import tools.golden
+from models.attention import Choice
 from tools.golden import Checks, model
 
 _FILES = pkgutil.iter_modules(tools.golden.__path__)
@@ -40,9 +41,7 @@ def find_cases(folder: Path, attention: str) -> Iterator[tuple[str, Any]]:
                 yield f"{child.name}/{name}" if name != child.name else name, check
 
 
-def main(
-    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")], attention: Literal["explicit", "sdpa"] = "sdpa"
-) -> int:
+def main(folder: Annotated[Positional[Path], tyro.conf.arg(metavar="DIR")], attention: Choice = "auto") -> int:
     """Check every golden case under DIR; returns the exit code.
 
     Args:
