@@ -7,6 +7,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import nn
 
+from models.onednn import OneDnnLinear
+
 Name = Literal["bf16", "fp16", "fp32"]
 M = TypeVar("M", bound=nn.Module)
 
@@ -32,11 +34,16 @@ class Precision:
         """Scales the loss in fp16, passes it through otherwise."""
         return torch.amp.GradScaler(self.device, enabled=self.name == "fp16")
 
-    def shrink(self, model: M) -> M:
-        """Give a network that only infers the weights that autocast would make anew each time: the same numbers."""
+    def for_inference(self, model: M) -> M:
+        """Make a network that only infers faster, in place, with the same numbers up to rounding.
+
+        It gets the weights that autocast would make anew each time; in float32 on a CPU its products are oneDNN's.
+        """
         for module in model.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 module.to(DTYPES[self.name])
+            if isinstance(module, nn.Linear):
+                module.__class__ = OneDnnLinear  # applies where it can
         return model
 
 

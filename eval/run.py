@@ -77,7 +77,7 @@ def network(
         "training": _training(benchmark, config),
         "seed": config.get("seed"),
     }
-    painter = Precision(precision, torch.device(device).type).shrink(painter.to(device))
+    painter = Precision(precision, torch.device(device).type).for_inference(painter.to(device))
     subject = below_prompt(benchmark, painter, chosen, side, precision)
     return subject._replace(facts=subject.facts | facts)
 

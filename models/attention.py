@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 
+from models.onednn import product
+
 Name = Literal["explicit", "sdpa", "folded", "flex", "chunked"]
 Choice = Literal["auto", "explicit", "sdpa", "folded", "flex", "chunked"]
 Backend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -59,7 +61,8 @@ def folded(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> T
 
 def flex(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> Tensor:
     """PyTorch's FlexAttention, whose compiled kernel looks the bias up; memory is linear in L. Trains on GPUs alone."""
-    w = by_col.shape[-1]
+    w, exact = by_col.shape[-1], torch.promote_types(q.dtype, torch.float32)
+    by_row, by_col = by_row.to(exact), by_col.to(exact)  # their gradients are sums of many
 
     def add_bias(score: Tensor, b: Tensor, n: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return score + by_row[b, n, query, key // w] + by_col[b, n, query, key % w]
@@ -86,11 +89,16 @@ def chunked(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> 
     fold = q.dtype == torch.bfloat16  # where products cost less than sums
     q, k = _fold(q, k, by_row, by_col) if fold else (q * q.shape[-1] ** -0.5, k)
     for heads, queries in _chunks(q, k):
-        scores = q[heads][:, queries] @ k[heads].transpose(-2, -1)
+        scores = _products(q[heads][:, queries], k[heads])
         if not fold:
             scores += _dense(by_row[heads][:, queries], by_col[heads][:, queries])
-        out[heads][:, queries] = scores.softmax(dim=-1) @ v[heads]
+        out[heads][:, queries] = _products(scores.softmax(dim=-1), v[heads].transpose(-2, -1))
     return out
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """a b^T of (n, r, c) and (n, s, c)."""
+    return product(a, b[0].contiguous()) if len(b) == 1 else a @ b.transpose(-2, -1)
 
 
 def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[Any, slice]]:

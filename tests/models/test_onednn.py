@@ -1,0 +1,61 @@
+"""Products by oneDNN: as PyTorch's own, used where nothing else is asked for, and nowhere else."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from models.onednn import OneDnnLinear, product
+
+ONEDNN = torch.ops.mkldnn._linear_pointwise.default
+
+
+class Seen(TorchDispatchMode):
+    """Which operations run inside."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.operations.append(function)
+        return function(*args, **kwargs or {})
+
+    def __enter__(self):
+        self.operations = []
+        return super().__enter__()
+
+
+def matrices(dtype=torch.float32):
+    g = torch.Generator().manual_seed(0)
+    return [torch.randn(*shape, generator=g).to(dtype) for shape in [(2, 5, 7), (3, 7), (3,)]]
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_products_are_those_of_pytorch(has_bias):
+    x, weight, bias = matrices()
+    bias = bias if has_bias else None
+    with torch.no_grad(), Seen() as seen:
+        found = product(x, weight, bias)
+    assert ONEDNN in seen.operations
+    torch.testing.assert_close(found, torch.nn.functional.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_numbers_go_the_usual_way(dtype):
+    with torch.no_grad(), Seen() as seen:
+        assert product(*matrices(dtype)).dtype == dtype
+    assert ONEDNN not in seen.operations
+
+
+def test_autocast_and_gradients_go_the_usual_way():
+    x, weight, bias = matrices()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert product(x, weight, bias).dtype == torch.bfloat16
+    weight.requires_grad_()
+    product(x, weight, bias).sum().backward()
+    torch.testing.assert_close(weight.grad, x.sum((0, 1)).expand(3, -1))
+
+
+def test_a_linear_layer_by_onednn_is_a_linear_layer():
+    layer = OneDnnLinear(7, 3)
+    x = matrices()[0]
+    with torch.inference_mode(), Seen() as seen:
+        found = layer(x)
+    assert ONEDNN in seen.operations
+    torch.testing.assert_close(found, torch.nn.Linear.forward(layer, x))
