@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,7 +56,8 @@ SEGMENT_KEYS = ("id", "category_id", "iscrowd")
 
 def panoptic_ids(image: NDArray[np.uint8]) -> NDArray[np.int32]:
     """A panoptic file (H, W, 3) -> the segment's id of each pixel (H, W): R + 256 G + 65536 B; 0 is unlabelled."""
-    return image.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+    padded = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)  # the bytes of a number, but for the fourth
+    return padded.view("<i4")[..., 0] & 0xFFFFFF
 
 
 class Panoptic(NamedTuple):

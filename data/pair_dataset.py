@@ -1,4 +1,7 @@
-"""Pairs -> training samples: two pairs of one type, stitched, masked and weighted (paper, section 3.3)."""
+"""Pairs -> training samples: two pairs of one type, stitched and masked (paper, section 3.3).
+
+A sample holds bytes: `data.canvas.finish` crops, normalises and weights whole batches on their device.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.random import Generator
 from PIL import Image
 from torch import Tensor
@@ -18,8 +22,7 @@ from data.prompt import Grid, half_mask, stitch
 from data.roots import Roots
 from data.sampler import Draw
 from data.tasks import Interp, task_of
-from data.transforms import AugmentConfig, augment_pair, crop_canvas, resize_pair
-from util.image import normalize, to_tensor
+from data.transforms import CANVAS_RATIO, AugmentConfig, augment_pair, random_crop_box, resize_pair
 
 TRIES = 20  # other pairs that may stand in for a broken one in one sample
 
@@ -46,13 +49,15 @@ class Sample(NamedTuple):
     """A stitched canvas, or a batch of them; collates field by field."""
 
     image: Tensor
-    """(3, H, W), normalised"""
+    """(3, H, W) uint8, not yet cropped"""
     target: Tensor
-    """(3, H, W), normalised"""
+    """(3, H, W) uint8, not yet cropped"""
     mask: Tensor
-    """(h, w) bool over tokens, True = hidden"""
-    weight: Tensor
-    """(3, H, W), loss weight of each value"""
+    """(h, w) bool over tokens of the cropped canvas, True = hidden"""
+    crop: Tensor
+    """(4,) int64: top, left, h, w of the canvas's crop, all of it where there is none"""
+    target_interp: str
+    """how the target is resized in the crop; the image is always bicubic"""
     type: str
     """pair type of both halves"""
     files: str
@@ -106,14 +111,16 @@ class PairDataset(Dataset[Sample]):
         (first, top_image, top_target), (second, low_image, low_target) = halves
         image, target = stitch(top_image, low_image), stitch(top_target, low_target)
         half_masked = not self.train or rng.random() < self.mask.half_ratio
+        size = (image.shape[1], image.shape[2])
+        crop = (0, 0, *size)
         if task.canvas_crop and not half_masked:
-            image, target = crop_canvas(image, target, interp, self.augment, rng)
-        mask = half_mask(self.grid) if half_masked else self._block_mask(rng)
+            crop = random_crop_box(size, self.augment.crop_scale, CANVAS_RATIO, rng)
         return Sample(
-            normalize(image),
-            normalize(target),
-            mask,
-            task.loss_weight(target),
+            image,
+            target,
+            half_mask(self.grid) if half_masked else self._block_mask(rng),
+            torch.tensor(crop),
+            interp,
             first.type,
             f"{first} ({first.image_path}) above {second} ({second.image_path})",
             first.listed_in,
@@ -123,13 +130,13 @@ class PairDataset(Dataset[Sample]):
     def _half(
         self, pair: Pair, augment: bool, interp: Interp, rng: Generator, broken: list[str]
     ) -> tuple[Pair, Tensor, Tensor]:
-        """The pair, or what stands in for it, at the size of half a canvas, (3, H/2, W) in 0..1."""
+        """The pair, or what stands in for it, at the size of half a canvas, (3, H/2, W) uint8."""
         pair, image, target = self._read(pair, rng, broken)
         if self.train and augment:
-            image, target = augment_pair(image, target, self.half_size, interp, self.augment, rng)
+            half = augment_pair(image, target, self.half_size, interp, self.augment, rng)
         else:
-            image, target = resize_pair(image, target, self.half_size, interp)
-        return pair, to_tensor(image), to_tensor(target)
+            half = resize_pair(image, target, self.half_size, interp)
+        return pair, torch.from_numpy(half[0]), torch.from_numpy(half[1])
 
     def _read(self, pair: Pair, rng: Generator, broken: list[str]) -> tuple[Pair, Image.Image, Image.Image]:
         """The pair and what it shows, or another one; `broken` gets a line for each that cannot be read."""

@@ -79,7 +79,7 @@ def check_files(roots: Roots, pairs: Iterable[Pair]) -> None:
 
 
 def read_pair(roots: Roots, pair: Pair, rng: Generator | None = None) -> tuple[Image.Image, Image.Image]:
-    """Image and painted target as RGB of one size; ValueError names list, entry, file and cure.
+    """Image and painted target of one size, RGB or gray (L); ValueError names list, entry, file and cure.
 
     `rng` draws the augmentation of pairs that are painted while loading; None paints them plainly.
     """

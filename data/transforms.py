@@ -1,20 +1,19 @@
 """Joint transforms: whatever moves pixels acts on image and target alike; colour changes the image alone.
 
-Pairs are Pillow images (antialiased bicubic), stitched canvases are tensors (no antialias), as in the
-original; the two resamplers must not be mixed. Sizes are (h, w), boxes (top, left, h, w).
+Pairs are Pillow images (antialiased bicubic) and leave as planes of bytes; stitched canvases are cropped as
+tensors (no antialias), as in the original; the two resamplers must not be mixed. Sizes are (h, w), boxes
+(top, left, h, w).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+import cv2
 import numpy as np
-import torch.nn.functional as F
 from numpy.random import Generator
-from PIL import Image, ImageEnhance
-from torch import Tensor
+from PIL import Image
 
+from data.color import Planes, jitter_color
 from data.tasks import Interp
 
 Size = tuple[int, int]
@@ -23,7 +22,6 @@ Range = tuple[float, float]
 
 PAIR_RATIO: Range = (3 / 4, 4 / 3)  # width / height
 CANVAS_RATIO: Range = (0.3, 0.7)
-BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.4, 0.4, 0.2, 0.1
 
 
 @dataclass(frozen=True)
@@ -47,36 +45,37 @@ class AugmentConfig:
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
 
 
-def resize_pair(
-    image: Image.Image, target: Image.Image, size: Size, target_interp: Interp
-) -> tuple[Image.Image, Image.Image]:
+def resize_pair(image: Image.Image, target: Image.Image, size: Size, target_interp: Interp) -> tuple[Planes, Planes]:
     """Both at `size`, whatever their aspect ratio."""
-    return resize(image, size, "bicubic"), resize(target, size, target_interp)
+    return planes(resize(image, size, "bicubic")), planes(resize(target, size, target_interp))
 
 
 def augment_pair(
     image: Image.Image, target: Image.Image, size: Size, target_interp: Interp, config: AugmentConfig, rng: Generator
-) -> tuple[Image.Image, Image.Image]:
+) -> tuple[Planes, Planes]:
     """Random resized crop, colour jitter (image only), horizontal flip."""
     top, left, h, w = random_crop_box((image.height, image.width), config.crop_scale, PAIR_RATIO, rng)
     box = (left, top, left + w, top + h)
-    image, target = resize_pair(image.crop(box), target.crop(box), size, target_interp)
+    pair = resize_pair(image.crop(box), target.crop(box), size, target_interp)
     if rng.random() < config.jitter:
-        image = jitter_color(image, rng)
+        pair = jitter_color(pair[0], rng), pair[1]
     if rng.random() < config.flip:
-        flip = Image.Transpose.FLIP_LEFT_RIGHT
-        image, target = image.transpose(flip), target.transpose(flip)
-    return image, target
+        return flip(pair[0]), flip(pair[1])
+    return pair
 
 
-def crop_canvas(
-    image: Tensor, target: Tensor, target_interp: Interp, config: AugmentConfig, rng: Generator
-) -> tuple[Tensor, Tensor]:
-    """Random resized crop of two stitched canvases (3, H, W) back to their own size."""
-    size = (image.shape[-2], image.shape[-1])
-    top, left, h, w = random_crop_box(size, config.crop_scale, CANVAS_RATIO, rng)
-    window = (..., slice(top, top + h), slice(left, left + w))
-    return _resize_tensor(image[window], size, "bicubic"), _resize_tensor(target[window], size, target_interp)
+def planes(image: Image.Image) -> Planes:
+    """A colour image, or a gray one that stands for three equal channels."""
+    if image.mode == "L":
+        return np.repeat(np.asarray(image)[None], 3, axis=0)
+    found = np.empty((3, image.height, image.width), np.uint8)
+    cv2.split(np.asarray(image), list(found))
+    return found
+
+
+def flip(image: Planes) -> Planes:
+    """The mirror image."""
+    return np.asarray(cv2.flip(image.reshape(-1, image.shape[2]), 1), np.uint8).reshape(image.shape)
 
 
 def random_crop_box(size: Size, scale: Range, ratio: Range, rng: Generator) -> Box:
@@ -93,30 +92,6 @@ def random_crop_box(size: Size, scale: Range, ratio: Range, rng: Generator) -> B
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def jitter_color(image: Image.Image, rng: Generator) -> Image.Image:
-    """Brightness, contrast, saturation and hue, each by a random amount, in random order."""
-
-    def enhance(kind: Callable[[Image.Image], Any], strength: float) -> Image.Image:
-        return kind(image).enhance(rng.uniform(1 - strength, 1 + strength))
-
-    steps = (
-        lambda: enhance(ImageEnhance.Brightness, BRIGHTNESS),
-        lambda: enhance(ImageEnhance.Contrast, CONTRAST),
-        lambda: enhance(ImageEnhance.Color, SATURATION),
-        lambda: shift_hue(image, rng.uniform(-HUE, HUE)),
-    )
-    for i in rng.permutation(len(steps)):
-        image = steps[i]()
-    return image
-
-
-def shift_hue(image: Image.Image, turn: float) -> Image.Image:
-    """Rotate every hue by `turn` of the full circle."""
-    h, s, v = image.convert("HSV").split()
-    turned = (np.asarray(h).astype(np.int16) + int(turn * 255)).astype(np.uint8)  # wraps around
-    return Image.merge("HSV", (Image.fromarray(turned), s, v)).convert("RGB")
-
-
 def resize(image: Image.Image, size: Size, interp: Interp) -> Image.Image:
     """A Pillow image at `size`; bicubic is antialiased.
 
@@ -124,8 +99,3 @@ def resize(image: Image.Image, size: Size, interp: Interp) -> Image.Image:
     """
     h, w = size
     return image.resize((w, image.height), _RESAMPLING[interp]).resize((w, h), _RESAMPLING[interp])
-
-
-def _resize_tensor(x: Tensor, size: Size, interp: Interp) -> Tensor:
-    align = {"align_corners": False} if interp == "bicubic" else {}
-    return F.interpolate(x[None], size=size, mode=interp, **align)[0]

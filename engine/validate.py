@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.canvas import Canvas, finish
 from data.pair_dataset import Sample
 from data.prompt import query_half
 from engine.loss import masked_loss
@@ -39,17 +40,17 @@ def validate(
     totals = torch.zeros(4, dtype=torch.float64, device=world.device)  # loss, PSNR, and how many of each
     strips: list[NDArray[np.uint8]] = []
     for batch in batches:
-        batch = to_device(batch, world.device)
+        canvas = to_device(batch, world.device)
         with precision.autocast():
-            pred = model(batch.image, batch.target, batch.mask).float()
+            pred = model(canvas.image, canvas.target, canvas.mask).float()
         for i in range(len(pred)):
             one = slice(i, i + 1)
-            loss = masked_loss(pred[one], batch.target[one], batch.mask[one], batch.weight[one], loss_kind)
-            psnr = query_psnr(pred[i], batch.target[i], batch.weight[i])
+            loss = masked_loss(pred[one], canvas.target[one], canvas.mask[one], canvas.weight[one], loss_kind)
+            psnr = query_psnr(pred[i], canvas.target[i], canvas.weight[i])
             counts = psnr.isfinite()
             totals += torch.stack((loss.double(), psnr.nan_to_num(), torch.ones_like(psnr), counts.double()))
             if len(strips) < num_strips:
-                strips.append(canvas_strip(batch.image[i], batch.target[i], batch.mask[i], pred[i]))
+                strips.append(canvas_strip(canvas.image[i], canvas.target[i], canvas.mask[i], pred[i]))
     loss_sum, psnr_sum, num_losses, num_psnrs = all_sum(totals).tolist()
     return Validation(loss_sum / num_losses, psnr_sum / num_psnrs if num_psnrs else math.nan, strips)
 
@@ -64,7 +65,7 @@ def query_psnr(pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return -10 * torch.log10(error.clamp(min=1e-10))
 
 
-def to_device(batch: Sample, device: torch.device) -> Sample:
-    """The batch with its tensors on `device`."""
-    image, target, mask, weight = (x.to(device, non_blocking=True) for x in batch[:4])
-    return batch._replace(image=image, target=target, mask=mask, weight=weight)
+def to_device(batch: Sample, device: torch.device) -> Canvas:
+    """The canvases of a loader's batch, sent as bytes and finished on `device`; the host does not wait for it."""
+    image, target, mask = (x.to(device, non_blocking=True) for x in (batch.image, batch.target, batch.mask))
+    return finish(batch._replace(image=image, target=target, mask=mask))

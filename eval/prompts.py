@@ -64,9 +64,10 @@ def _pair(benchmark: Benchmark, task: Task, roots: Roots, name: str) -> tuple[Im
         image, target = (find(roots, path) for path in files)
         read = task.read_pair(image, target, None, None)
         check_same_size(image, target, read[1].size[::-1])
-        return read
+        return read[0], read[1].convert("RGB")
     if pair := _listed(benchmark, task, roots).get(name):
-        return read_pair(roots, pair)
+        read = read_pair(roots, pair)
+        return read[0], read[1].convert("RGB")
     raise Absent(files[0] if not has(roots, files[0]) else files[1], "")
 
 

@@ -27,7 +27,7 @@ from engine.config import RunConfig
 from engine.load_config import load_config
 from engine.loaders import Lists, read_lists, train_batches, val_batches
 from engine.train import run
-from engine.validate import Validation, query_psnr
+from engine.validate import Validation, query_psnr, to_device
 from eval.paper import METRICS, PAPER, TITLES
 from eval.run import benchmark_of, choose, network, oracle
 from eval.run import run as measure
@@ -97,7 +97,7 @@ def trivial_answers(config: RunConfig) -> dict[str, tuple[float, float]]:
         scores = [
             (query_psnr(image, target, weight), query_psnr(colour.expand_as(target), target, weight))
             for batch in val_batches(config, lists, name, world)
-            for image, target, weight in zip(batch.image, batch.target, batch.weight, strict=True)
+            for image, target, _, weight in zip(*to_device(batch, world.device), strict=True)
         ]
         copied, coloured = torch.tensor(scores).mean(dim=0).tolist()
         answers[name] = (copied, coloured)
@@ -106,7 +106,8 @@ def trivial_answers(config: RunConfig) -> dict[str, tuple[float, float]]:
 
 def mean_colour(config: RunConfig, lists: Lists) -> torch.Tensor:
     """(3, 1, 1), normalised: the mean of what counts in the targets of 16 training batches."""
-    batches = list(train_batches(config, lists, join_world("cpu"), range(16)))
+    world = join_world("cpu")
+    batches = [to_device(batch, world.device) for batch in train_batches(config, lists, world, range(16))]
     target, weight = torch.cat([b.target for b in batches]), torch.cat([b.weight for b in batches])
     return ((target * weight).sum((0, 2, 3)) / weight.sum((0, 2, 3)))[:, None, None]
 

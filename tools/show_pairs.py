@@ -65,7 +65,7 @@ def cell(roots: tuple[Path, ...], pair: Pair, side: int, rng: Generator | None) 
         both = augment_pair(image, target, (side, side), task.target_interp, AugmentConfig(), rng)
     else:
         both = resize_pair(image, target, (side, side), task.target_interp)
-    return np.concatenate([np.asarray(picture) for picture in both])
+    return np.concatenate(both, axis=1).transpose(1, 2, 0)
 
 
 def grid(cells: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:

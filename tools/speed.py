@@ -1,148 +1,126 @@
-"""Measure this code beside the plain way to do the same, and how far the results differ.
+"""Measure this code beside the plain way to do the same, in turn in one run, and how far the results differ.
 
-    python tools/speed.py decode
+    python tools/speed.py all --quick     in minutes, on a CPU or a GPU
+    python tools/speed.py train           one kind of work, thoroughly
+    python tools/speed.py infer --json    one JSON object: {"rows": [...], "machine": {...}}
 
-prints a row for each piece of work: seconds of ours and of the plain way, their ratio, and the largest error
-(0 or rounding; infinite where masks or classes differ). The plain way takes minutes. `--json`: one JSON object.
-Decoding runs on one thread, so that other work on the machine disturbs it little.
+| work    | ours                                         | the plain way                                        |
+| forward | attention back ends; whole canvases          | explicit attention, in the same precision            |
+| train   | optimiser steps, fused                       | explicit attention, AdamW that is not fused          |
+| infer   | queries below a prompt, as predictors paint  | whole canvases in explicit float32                   |
+| loader  | training samples on one core                 | Pillow and float tensors, as the original's pipeline |
+| decode  | paintings to labels on one core              | each pixel against each colour                       |
+
+Times are medians of seconds a sample; errors are relative, to the plain result (of networks: in explicit float32).
+On a CPU `train` takes a smaller network; keep the machine quiet.
 """
 
 import json
 import platform
-import statistics
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 import tyro
-from torch import Tensor
+from tqdm import tqdm
 from tyro.conf import Positional
 
-from data.tasks.instance import COCO_INSTANCE, Instances
-from data.tasks.semantic import ADE20K_SEMANTIC
-from tools import plain_decode
+from tools import speed_network
+from tools.speed_decode import decode
+from tools.speed_loader import rows as loader
+from tools.speed_network import Setting
+from tools.speed_rows import Row
+from util.dist import join_world
+from util.parallel import one_line_errors
 
-SIZE = (480, 640)  # (h, w)
-NOISE = 5.0  # of a painted prediction, standard deviation of bytes
-
-
-class Row(NamedTuple):
-    """One piece of work, done both ways."""
-
-    work: str
-    ours_s: float
-    """median"""
-    baseline_s: float
-    """of one run, as it is slow"""
-    ratio: float
-    max_error: float
-
-
-def decode(quick: bool) -> list[Row]:
-    """Painted predictions -> labels; all but `quick` adds the worst case, random colours."""
-    rng = np.random.default_rng(0)
-    random = torch.from_numpy(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8))
-    rows = [
-        _instances("instance_decode_480x640", _painted_instances(rng), quick),
-        _compare(
-            "semantic_decode_480x640",
-            lambda: ADE20K_SEMANTIC.nearest(random),
-            lambda: plain_decode.semantic(ADE20K_SEMANTIC.palette, random),
-            lambda ours, plain: 0.0 if torch.equal(ours, plain.byte()) else float("inf"),
-            quick,
-        ),
-    ]
-    return rows if quick else [*rows, _instances("instance_decode_480x640_random_colors", random, quick)]
-
-
-def _instances(work: str, image: Tensor, quick: bool) -> Row:
-    return _compare(
-        work,
-        lambda: COCO_INSTANCE.instances(image),
-        lambda: plain_decode.instances(COCO_INSTANCE.palette, image),
-        instance_error,
-        quick,
-    )
-
-
-def instance_error(ours: Instances, plain: Instances) -> float:
-    """The largest difference of scores; infinite unless the masks are the same, whatever their order."""
-    our_masks, plain_masks = (sorted(mask.numpy().tobytes() for mask in x.masks) for x in (ours, plain))
-    return float((ours.scores - plain.scores).abs().max()) if our_masks == plain_masks else float("inf")
-
-
-def _compare(
-    work: str,
-    ours: Callable[[], Any],
-    plain: Callable[[], Any],
-    error: Callable[[Any, Any], float],
-    quick: bool,
-) -> Row:
-    """Both ways, timed side by side; the first run of ours only warms up."""
-    result, _ = _timed(ours)
-    expected, baseline = _timed(plain)
-    median = statistics.median(_timed(ours)[1] for _ in range(5 if quick else 15))
-    return Row(work, median, baseline, baseline / median, error(result, expected))
-
-
-def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    result = function()
-    return result, time.perf_counter() - start
-
-
-def _painted_instances(rng: np.random.Generator, num: int = 20) -> Tensor:
-    """Ellipses painted as instances, with noise: (H, W, 3) bytes of many ten thousand colours."""
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    index = np.zeros(SIZE, np.uint16)
-    for i in range(num):
-        (top, left), (height, width) = rng.uniform(0, SIZE), rng.uniform(20, 90, 2)
-        index[((y - top) / height) ** 2 + ((x - left) / width) ** 2 < 1] = i + 1
-    painted = COCO_INSTANCE.paint(index, num) + rng.normal(0, NOISE, (*SIZE, 3))
-    return torch.from_numpy(painted.clip(0, 255).astype(np.uint8))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch's work inside runs on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-WORKS = {"decode": decode}
+Work = Literal["forward", "train", "infer", "loader", "decode", "all"]
 
 
 def main(
-    work: Annotated[Positional[Literal["decode"]], tyro.conf.arg(metavar="WORK")],
+    work: Annotated[Positional[Work], tyro.conf.arg(metavar="WORK")],
     quick: bool = False,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
-) -> int:
-    """Measure one kind of work on this machine.
+    model: str | None = None,
+    canvas: tuple[int, int] = (896, 448),
+    batch: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Measure one kind of work on this machine, or all.
 
     Args:
-        work: what to measure
-        quick: fewer repeats, no worst case
+        work: forward, train, infer, loader, decode or all
+        quick: fewer repeats, no worst cases
         json_: print one JSON object instead of a table
+        model: a registered network; by default painter_vit_large, and painter_vit_small for training on a CPU
+        canvas: its height and width in pixels
+        batch: canvases of a pass; by default 1 on a CPU, 16 on a GPU
+        device: of the network
     """
-    with one_thread():
-        rows = WORKS[work](quick)
-    if json_:
-        machine = {"cpu": platform.processor() or platform.machine(), "threads": 1, "torch": torch.__version__}
-        print(json.dumps({"rows": [row._asdict() for row in rows], "machine": machine}))
-        return 0
-    print(f"{'work':40s} {'ours':>10s} {'plain':>10s} {'ratio':>7s} {'error':>8s}")
-    for row in rows:
-        print(f"{row.work:40s} {row.ours_s:8.4f} s {row.baseline_s:8.2f} s {row.ratio:7.0f} {row.max_error:8.1e}")
-    return 0
+    with one_line_errors():
+        place = join_world(device).device
+        is_cpu = place.type == "cpu"
+        large = Setting(
+            model or "painter_vit_large", canvas, place, (1 if is_cpu else 16) if batch is None else batch, quick
+        )
+        small = Setting(model or "painter_vit_small", canvas, place, large.batch, quick) if is_cpu else large
+        works: dict[str, list[Callable[[], list[Row]]]] = {
+            "forward": [lambda: speed_network.attention(large), lambda: speed_network.forward(large)],
+            "train": [lambda: speed_network.train(small)],
+            "infer": [lambda: speed_network.infer(large)],
+            "loader": [lambda: loader(quick)],
+            "decode": [lambda: decode(quick)],
+        }
+        chosen = [part for name, parts in works.items() if work in (name, "all") for part in parts]
+        rows = [row for part in tqdm(chosen, "measuring", leave=False) for row in part()]
+    print(json.dumps({"rows": [row.flat() for row in rows], "machine": machine(place)}) if json_ else table(rows))
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """On what it was measured."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def cpu_name() -> str:
+    """As the system calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # no Linux
+        return platform.processor() or platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line a row."""
+    columns = (
+        f"{'ours':>10} {'plain':>10} {'ratio':>7} {'error':>8} {'samples/s':>10} {'TFLOP/s':>8} {'share':>6} {'GB':>6}"
+    )
+    return "\n".join([f"{'work':42} {columns}", *map(_line, rows), *chain(*map(_stages, rows))])
+
+
+def _line(row: Row) -> str:
+    per_second = row.extra.get("samples_per_s", 1 / row.ours_s)
+    columns = [("tflop_per_s", ">8.2f"), ("share_of_matmul_rate", ">6.0%"), ("peak_memory_gb", ">6.1f")]
+    more = " ".join(format(row.extra[key], form) if key in row.extra else " " * int(form[1]) for key, form in columns)
+    return (
+        f"{row.work:42} {row.ours_s:8.4f} s {row.baseline_s:8.4f} s {row.ratio:7.1f} {row.rel_error:8.1e} "
+        f"{per_second:10.2f} {more}".rstrip()
+    )
+
+
+def _stages(row: Row) -> list[str]:
+    """Of a row that tells them, a line each."""
+    times = {key: value for key, value in row.extra.items() if key.startswith("stage_") and isinstance(value, float)}
+    lines = [f"  {key[6:-2].replace('_', ' '):40} {value * 1e3:8.2f} ms" for key, value in times.items()]
+    return [f"stages of a sample, {row.work}:", *lines] if lines else []
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main))
+    tyro.cli(main, description=__doc__)

@@ -28,7 +28,7 @@ def read_rgb(path: Path) -> Image.Image:
     if image.mode not in _EIGHT_BIT:
         raise ValueError(f"{path} is {image.mode}; convert it to RGB")
     image.info.pop("transparency", None)  # of a palette: colours are read without it
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_bytes(path: Path, *modes: str) -> NDArray[np.uint8]:
@@ -102,11 +102,6 @@ def _check_file(path: Path) -> None:
         raise ValueError(f"{path} is empty (0 bytes); copy or download it again")
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image -> (3, H, W) float32 in 0..1."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-
-
 def normalize(x: Tensor) -> Tensor:
     """(..., 3, H, W) in 0..1 -> ImageNet-normalised."""
     return (x - _channels(IMAGENET_MEAN, x)) / _channels(IMAGENET_STD, x)
@@ -123,4 +118,5 @@ def to_uint8(x: Tensor) -> NDArray[np.uint8]:
 
 
 def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+    """(3, 1, 1), filled in on the device: a tensor of Python's numbers would be sent there, and waited for."""
+    return torch.cat([torch.full((1, 1, 1), value, dtype=like.dtype, device=like.device) for value in values])

@@ -81,7 +81,7 @@ class Task:
     def read_pair(
         self, image: Path, target: Path, label: Any, rng: Generator | None
     ) -> tuple[Image.Image, Image.Image]:
-        """Image and painted target, RGB of one size.
+        """Image and painted target of one size, RGB; a gray target, L, stands for three equal channels.
 
         `label` as in the list. `rng`: draw the augmentation that belongs to painting, if there is any;
         None for validation.
@@ -91,7 +91,7 @@ class Task:
         return read_rgb(image), self.read_target(target)
 
     def read_target(self, path: Path) -> Image.Image:
-        """The label file as its painted image, RGB."""
+        """The label file as its painted image, RGB or L."""
         return read_rgb(path)
 
     def foreign(self, target: Image.Image) -> str | None:
@@ -99,13 +99,16 @@ class Task:
         return None
 
     def loss_weight(self, target: Tensor) -> Tensor:
-        """Weight of each value of a target canvas (3, H, W) in 0..1; the same shape."""
+        """Weight of each value of a target canvas (3, H, W) in 0..1; the same shape.
+
+        On the device of `target`, whose values the host may not ask for: it would wait for them.
+        """
         return torch.ones_like(target)
 
 
-def enough_painted(target: Tensor) -> bool:
-    """Whether a canvas (3, H, W) in 0..1 shows anything on its black background."""
-    return int((target > BLACK).sum()) >= MIN_PAINTED
+def enough_painted(target: Tensor) -> Tensor:
+    """Whether a canvas (3, H, W) in 0..1 shows anything on its black background, () bool."""
+    return (target > BLACK).sum() >= MIN_PAINTED
 
 
 def to_pixels(painted: Tensor, size: Size, interp: Literal["bilinear", "nearest"]) -> Tensor:

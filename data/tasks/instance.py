@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
@@ -78,10 +79,13 @@ class Instance(Task):
 
     def paint(self, index: NDArray[np.uint16], num: int) -> NDArray[np.uint8]:
         """Instance of each pixel (H, W), 1..num, 0 = none -> (H, W, 3)."""
-        y, x = (_centers(lines, num) / len(lines) * 79 for lines in (index, index.T))  # 79: the last cell stays free
-        row, column = y.astype(int), x.astype(int)
+        cells = _centers(index, num) / np.array(index.shape)[:, None] * 79  # 79: the last cell stays free
+        row, column = cells.astype(int)
         numbers = np.ravel_multi_index((row // 20, column // 20, row % 20, column % 20), (4, 4, 20, 20))
-        return np.concatenate([np.zeros((1, 3), np.uint8), self.palette.colors[numbers]]).take(index, axis=0)
+        colors = np.zeros((num + 1, 4), np.uint8)
+        colors[1:, :3] = self.palette.colors[numbers]
+        painted = colors.view(np.uint32).take(index)  # a pixel at a time
+        return np.asarray(cv2.cvtColor(painted.view(np.uint8).reshape(*index.shape, 4), cv2.COLOR_RGBA2RGB), np.uint8)
 
     def decode(self, painted: Tensor, size: Size, dist_thr: float = 19) -> Instances:
         """Up to 100 instances; `dist_thr`: largest mean difference over channels from an instance's colour."""
@@ -151,7 +155,7 @@ class Instance(Task):
 
     def loss_weight(self, target: Tensor) -> Tensor:
         """1, or 0 everywhere if the canvas shows next to no object."""
-        return torch.full_like(target, float(enough_painted(target)))
+        return enough_painted(target).to(target.dtype).expand_as(target)
 
 
 def _reach(dist_thr: float) -> int:
@@ -160,11 +164,20 @@ def _reach(dist_thr: float) -> int:
 
 
 def _centers(index: NDArray[np.uint16], num: int) -> NDArray[np.float64]:
-    """Mean row of each instance in an index map (H, W), (num,); 0 of those it does not show."""
-    rows = np.arange(len(index))
-    counts = np.bincount((index + rows[:, None] * (num + 1)).ravel("K"), minlength=len(rows) * (num + 1))
-    counts = counts.reshape(len(rows), num + 1)[:, 1:]
-    return rows @ counts / counts.sum(axis=0).clip(1)
+    """Mean row and column of each instance in an index map (H, W), (2, num); 0 of those it does not show.
+
+    Counted by runs of equal pixels in a row: there are a hundred times fewer.
+    """
+    is_last = np.ones(index.shape, bool)
+    np.not_equal(index[:, 1:], index[:, :-1], out=is_last[:, :-1])
+    last = np.flatnonzero(is_last)
+    length = np.diff(last, prepend=-1)
+    row, column = divmod(last, index.shape[1])
+    shown = index[row, column]
+    pixels, rows, twice_columns = (
+        np.bincount(shown, length * each, num + 1)[1:] for each in (1, row, 2 * column - length + 1)
+    )
+    return np.stack([rows, twice_columns / 2]) / pixels.clip(1)
 
 
 def is_instance(segment: Mapping[str, Any]) -> bool:

@@ -95,9 +95,7 @@ class Pose(Task):
 
     def loss_weight(self, target: Tensor) -> Tensor:
         """10 on painted values, 1 on the background; 0 everywhere if next to nothing is painted."""
-        if not enough_painted(target):
-            return torch.zeros_like(target)
-        return torch.where(target > BLACK, 10.0, 1.0)
+        return torch.where(target > BLACK, 10.0, 1.0) * enough_painted(target)
 
 
 COCO_POSE = Pose()

@@ -1,4 +1,4 @@
-"""Samples: two pairs of a type stitched, normalised, masked and weighted, all by the seed of their draw."""
+"""Samples: two pairs of a type stitched and masked, all by the seed of their draw, and the canvases they become."""
 
 import json
 import random
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from configs.sources import EIGHT_SOURCES
 from data import pair_dataset
+from data.canvas import Canvas, finish
 from data.masking import block_mask
 from data.pair_dataset import MaskConfig, PairDataset, Sample
 from data.pairs import Pair, read_pairs
@@ -44,7 +45,12 @@ def is_half(sample: Sample) -> bool:
 
 
 def same(a: Sample, b: Sample) -> bool:
-    return torch.equal(torch.cat(tuple(a)[:2]), torch.cat(tuple(b)[:2])) and torch.equal(a.mask, b.mask)
+    return all(torch.equal(x, y) for x, y in zip(a[:4], b[:4], strict=True))
+
+
+def finished(sample: Sample) -> Canvas:
+    """Its canvases, without the dimension N."""
+    return Canvas(*(x[0] for x in finish(default_collate([sample]))))
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -54,17 +60,20 @@ def test_shapes_types_and_range(tiny_root, name, train):
     assert len(pairs) == 3
     for seed in range(4):
         sample = pairs[Draw(2, (seed,))]
-        for canvas in (sample.image, sample.target, sample.weight):
-            assert canvas.shape == (3, *CANVAS)
-            assert canvas.dtype == torch.float32
+        assert sample.image.shape == sample.target.shape == (3, *CANVAS)
+        assert sample.image.dtype == sample.target.dtype == torch.uint8
+        canvas = finished(sample)
+        for x in (canvas.image, canvas.target, canvas.weight):
+            assert x.shape == (3, *CANVAS)
+            assert x.dtype == torch.float32
         assert sample.mask.shape == GRID
         assert sample.mask.dtype == torch.bool
         assert sample.mask.sum() == 64
         assert sample.type == name
         assert entries(sample)[0] == 2
         assert f"{name}.json, entry 2 ({name}/image_2.png) above {name}.json, entry" in sample.files
-        assert -0.4 < denormalize(sample.image).min() < 0.3  # noise; the canvas crop overshoots a little
-        assert 0.5 < denormalize(sample.image).max() < 1.4
+        assert -0.4 < denormalize(canvas.image).min() < 0.3  # noise; the canvas crop overshoots a little
+        assert 0.5 < denormalize(canvas.image).max() < 1.4
 
 
 def expected_half(root, name: str, entry: int, kind: str, resample: Image.Resampling) -> np.ndarray:
@@ -87,8 +96,8 @@ def test_validation_stitches_plain_pairs_under_the_half_mask(tiny_root, name):
         assert above == index
         image = [expected_half(tiny_root, name, i, "image", bicubic) for i in (above, below)]
         target = [expected_half(tiny_root, name, i, "target", target_resample) for i in (above, below)]
-        np.testing.assert_allclose(sample.image, np.concatenate(image, axis=1), atol=1e-5)
-        np.testing.assert_allclose(sample.target, np.concatenate(target, axis=1), atol=1e-5)
+        np.testing.assert_allclose(finished(sample).image, np.concatenate(image, axis=1), atol=1e-5)
+        np.testing.assert_allclose(finished(sample).target, np.concatenate(target, axis=1), atol=1e-5)
         assert is_half(sample)
 
 
@@ -101,7 +110,7 @@ def test_weight_is_the_tasks_view_of_the_target(tiny_root):
             label[:25, :20] = value
             Image.fromarray(label).save(path)
         for index in range(3):
-            sample = dataset(tiny_root, name)[Draw(index, (1, index))]
+            sample = finished(dataset(tiny_root, name)[Draw(index, (1, index))])
             black = denormalize(sample.target) < 1e-6
             assert 0 < black.float().mean() < 1
             assert (sample.weight[black] == 0).all()
@@ -151,16 +160,38 @@ def test_mask_ratio(tiny_root):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_canvas_is_cropped_unless_half_masked_or_positions_are_absolute(tiny_root, name, monkeypatch):
-    crops: list[str] = []
-    crop_canvas = pair_dataset.crop_canvas
-    monkeypatch.setattr(pair_dataset, "crop_canvas", lambda *args: crops.append(args[2]) or crop_canvas(*args))
-    pairs = dataset(tiny_root, name, mask=MaskConfig(0.5, 0.5, (4, 40)))
-    block_masked = sum(not is_half(pairs[Draw(0, (seed,))]) for seed in range(20))
-    assert 0 < block_masked < 20
-    assert crops == ([] if name in UNCROPPED else [task_of(name).target_interp] * block_masked)
-    dataset(tiny_root, name, train=False)[Draw(0, (0,))]
-    assert len(crops) == (0 if name in UNCROPPED else block_masked)
+def test_the_canvas_is_cropped_unless_half_masked_or_positions_are_absolute(tiny_root, name):
+    pairs, whole = dataset(tiny_root, name, mask=MaskConfig(0.5, 0.5, (4, 40))), [0, 0, *CANVAS]
+    samples = [pairs[Draw(0, (seed,))] for seed in range(20)]
+    assert 0 < sum(map(is_half, samples)) < 20
+    for sample in samples:
+        top, left, h, w = box = sample.crop.tolist()
+        assert (box == whole) == (name in UNCROPPED or is_half(sample))
+        assert sample.target_interp == task_of(name).target_interp
+        assert min(top, left) >= 0
+        assert top + h <= CANVAS[0]
+        assert left + w <= CANVAS[1]
+    assert dataset(tiny_root, name, train=False)[Draw(0, (0,))].crop.tolist() == whole
+
+
+@pytest.mark.parametrize("name", set(TASKS) - set(UNCROPPED))
+def test_canvas_crops_have_the_share_and_the_shape_of_the_original(tiny_root, name):
+    """.3 to 1 of the area, .3 to .7 as wide as high."""
+    pairs = dataset(tiny_root, name, mask=MaskConfig(0, 0.5, (4, 40)))
+    h, w = np.array([pairs[Draw(0, (seed,))].crop.tolist() for seed in range(150)]).T[2:]
+    share, ratio = h * w / (CANVAS[0] * CANVAS[1]), w / h
+    assert 0.27 < share.min() < 0.4
+    assert share.max() > 0.9
+    assert 0.27 < ratio.min() < 0.4
+    assert 0.6 < ratio.max() < 0.75
+
+
+def test_an_own_interpolation_goes_with_the_sample(tiny_root):
+    name = "derain_image2derain"
+    pairs = read_pairs([tiny_root], f"{name}.json")
+    for interp in ("nearest", "bicubic"):
+        own = PairDataset([tiny_root], pairs, CANVAS, GRID, MASK, True, target_interp={name: interp})
+        assert own[Draw(0, (0,))].target_interp == interp
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -175,7 +206,9 @@ def test_samples_collate_field_by_field(tiny_root):
     pairs = dataset(tiny_root, train=False)
     batches = list(DataLoader(pairs, batch_size=2, sampler=ValSampler(range(4), 0, 0, 1)))
     assert [type(batch) for batch in batches] == [Sample, Sample]
-    assert batches[1].image.shape == batches[1].target.shape == batches[1].weight.shape == (2, 3, *CANVAS)
+    assert batches[1].image.shape == batches[1].target.shape == (2, 3, *CANVAS)
+    assert batches[1].crop.tolist() == [[0, 0, *CANVAS]] * 2
+    assert list(batches[1].target_interp) == [task_of(name).target_interp for name in batches[1].type]
     assert batches[1].mask.shape == (2, *GRID)
     assert list(batches[1].type) == [pairs.pairs[2].type, pairs.pairs[3].type]
     assert len(batches[1].files) == 2
@@ -237,7 +270,7 @@ def test_what_stands_in_shows_its_own_picture(tiny_root):
     for seed in range(8):
         sample = pairs[Draw(1, (seed,))]
         image = [expected_half(tiny_root, name, i, "image", Image.Resampling.BICUBIC) for i in entries(sample)]
-        np.testing.assert_allclose(sample.image, np.concatenate(image, axis=1), atol=1e-5)
+        np.testing.assert_allclose(finished(sample).image, np.concatenate(image, axis=1), atol=1e-5)
 
 
 def test_what_stands_in_is_of_the_same_list(tiny_root):

@@ -19,7 +19,6 @@ from data.tasks import TASKS, pose
 from data.tasks.pose import COCO_POSE, average_flipped, heatmaps, keypoints
 from tools.check_golden import main
 from tools.golden.pose import CHECKS
-from util.image import to_tensor
 
 GOLDEN = Path(__file__).parents[1] / "golden/eval"
 H, W = CROP
@@ -27,6 +26,11 @@ COLORS = np.array([[255 - 51 * (k // 5), 255 - 51 * (k % 5)] for k in range(17)]
 
 
 # Painting
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """(3, H, W) in 0..1."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
 def plainly(joints, visible) -> np.ndarray:

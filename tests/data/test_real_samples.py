@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from configs.sources import EIGHT_SOURCES
+from data.canvas import finish
 from data.pair_dataset import MaskConfig, PairDataset
 from data.pairs import Pair, check_files, read_pairs
 from data.prompt import half_mask
@@ -40,12 +42,13 @@ def test_every_pair_becomes_a_sample(samples, lists, source, split):
     dataset = PairDataset(samples, pairs, CANVAS, GRID, MaskConfig(half_ratio=0), train)
     for index in range(len(pairs)):
         sample = dataset[Draw(index, (0, index))]
-        assert sample.image.shape == sample.target.shape == sample.weight.shape == (3, *CANVAS)
-        assert sample.mask.sum() == 784
-        assert torch.equal(sample.mask, half_mask(GRID)) != train
-        assert sample.image.isfinite().all()
-        assert 0.01 < denormalize(sample.image).mean() < 0.95
-        check_weight(sample.type, denormalize(sample.target), sample.weight)
+        image, target, mask, weight = (x[0] for x in finish(default_collate([sample])))
+        assert image.shape == target.shape == weight.shape == (3, *CANVAS)
+        assert mask.sum() == 784
+        assert torch.equal(mask, half_mask(GRID)) != train
+        assert image.isfinite().all()
+        assert 0.01 < denormalize(image).mean() < 0.95
+        check_weight(sample.type, denormalize(target), weight)
 
 
 def check_weight(pair_type: str, target: torch.Tensor, weight: torch.Tensor) -> None:

@@ -152,8 +152,8 @@ def test_depth_is_read_from_millimetre_files(tmp_path):
     millimetres = np.array([[0, 39, 40, 5000], [9999, 10000, 10001, 65535]], np.uint16)
     Image.fromarray(millimetres).save(tmp_path / "depth.png")
     painted = Depth().read_target(tmp_path / "depth.png")
-    assert painted.mode == "RGB"
-    assert np.array(painted)[..., 1].tolist() == [[0, 0, 1, 127], [254, 255, 255, 255]]
+    assert painted.mode == "L"
+    assert np.array(painted).tolist() == [[0, 0, 1, 127], [254, 255, 255, 255]]
 
 
 @pytest.mark.parametrize(("side", "new"), [(560, 480), (448, 192), (448, 427), (448, 256), (5, 3), (3, 5), (7, 7)])

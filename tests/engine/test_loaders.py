@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch.utils.data import _utils
 
+from data.canvas import finish
 from data.pair_dataset import PairDataset
 from engine.config import RunConfig
 from engine.loaders import read_lists, train_batches, val_batches
+from engine.validate import to_device
 from util.dist import join_world
 
 ALONE = join_world("cpu")
@@ -42,7 +44,18 @@ def test_batches_name_their_sources(config, workers):
     for batch in batches:
         assert [files.partition(",")[0] for files in batch.files] == list(batch.source)
         assert list(batch.broken) == ["", ""]
-        assert batch.image.shape == batch.weight.shape == (2, 3, 64, 32)
+        assert batch.image.shape == batch.target.shape == (2, 3, 64, 32)
+        assert batch.image.dtype == batch.target.dtype == torch.uint8
+
+
+def test_a_batch_becomes_canvases_on_the_device(config):
+    batch = next(batches_of(config))
+    canvas = to_device(batch, torch.device("cpu"))
+    assert torch.equal(canvas.image, finish(batch).image)
+    assert canvas.image.shape == canvas.target.shape == canvas.weight.shape == (2, 3, 64, 32)
+    assert torch.equal(canvas.mask, batch.mask)
+    far = to_device(batch, torch.device("meta"))  # values that nobody may ask for
+    assert {x.device.type for x in far} == {"meta"}
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -73,10 +73,10 @@ def test_only_samples_of_the_broken_pair_change(bearing, root, spoil):
     assert whole.keys() == found.keys()
     assert len(whole) == 6 * 8
     for place, sample in found.items():
-        files = whole[place][5]
+        files = whole[place][6]
         assert (sample == whole[place]) == ("depth.json, entry 2 " not in files)
-        assert "depth.json, entry 2 " not in sample[5]
-        assert sample[4] == whole[place][4]  # of the same source: weights are kept
+        assert "depth.json, entry 2 " not in sample[6]
+        assert sample[5] == whole[place][5]  # of the same source: weights are kept
         assert len(sample[-1].splitlines()) == files.count("depth.json, entry 2 ")
     assert len(broken_of(found)) > 3
     assert all(line.startswith("depth.json, entry 2: ") for line in broken_of(found))

@@ -22,13 +22,17 @@ from eval.prompts import Prompt, read_prompt
 from eval.run import below_prompt, choose, oracle, run
 from tests.eval.conftest import tiny_painter
 from util.dist import join_world
-from util.image import to_tensor
 
 GOLDEN = Path(__file__).parents[1] / "golden/eval/07_pose"
 BOXES = {"A": [40, 40, 90, 200], "B": [200, 60, 100, 180], "C": [100, 30, 80, 230], "D": [20, 20, 90, 190]}
 ON = {"A": 7, "B": 7, "C": 8, "D": 9}  # photographs; on 5 is nobody
 FOUND = [(7, "A", 0.9), (8, "C", 0.8), (7, "B", 0.7), (7, [330, 10, 50, 60], 0.3), (5, [10, 10, 80, 90], 0.2)]
 NAMES = ["000000000007_0", "000000000007_2", "000000000007_3", "000000000008_1", "000000000005_4"]
+
+
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """(3, H, W) in 0..1."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
 def joints(name: str) -> np.ndarray:
