@@ -38,7 +38,6 @@ config = RunConfig(
         merge_after=0,
         head="linear",
         pretrain_img_size=48,
-        attention="explicit",
     ),
     data=DataConfig(
         sources={

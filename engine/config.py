@@ -165,6 +165,8 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """of several ranks: each holds the whole network (ddp), or a share of weights and optimiser state (fsdp)"""
+    compile: bool = False
+    """compile the network by torch.compile: minutes at the first start, less afterwards, and faster steps"""
     timeout_minutes: float = 30.0
     """a rank that waits longer for another one, or for data, stops them all"""
     profile: int = 0

@@ -4,20 +4,26 @@ Also the speed of this device in plain matrix products, to compare with.
 """
 
 import time
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Any, Literal
+from weakref import ReferenceType, ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.loss import masked_loss
 from engine.precision import DTYPES, Precision
 from models import Painter, PainterConfig
+from models.onednn import product
 
 CPU = torch.device("cpu")
+Way = Literal["none", "selective", "full"]
 
 
 @dataclass(frozen=True)
@@ -32,22 +38,27 @@ class StepCost:
     flops: float
     """of forward and backward pass; with checkpointing, of what is computed again too"""
     saved_bytes: int
-    """what autograd keeps for the backward pass; with checkpointing, with the largest block's while it is recomputed"""
+    """what is kept for the backward pass; with checkpointing, with what is computed again at once"""
     shared_bytes: int
-    """what it keeps once for all samples of a forward pass, such as weights in the precision of autocast"""
+    """what is kept once for all samples of a forward pass, such as weights in the precision of autocast"""
     num_parameters: int
+    checkpointing: Way = "none"
+    """the way for which this holds"""
 
 
 def sample_cost(config: PainterConfig, precision: str, device: torch.device = CPU) -> StepCost:
     """The cost of a sample; kernels, and so the bytes kept, depend on the device. Draws no random number."""
+    way: Way = "none" if config.checkpointing == "auto" else config.checkpointing
+    if config.attention == "flex":  # whose kernel is compiled for a device, and keeps less
+        config = replace(config, attention="folded")
     forward, total, parameters = _count_flops(config)
     name = "bf16" if (precision, device.type) == ("fp16", "cpu") else precision  # as many bytes
     arithmetic = Precision(name, device.type)
     saved, _, shared, _ = _kept(config, arithmetic, device)
-    if config.checkpointing:
-        _, saved_block, _, shared_block = _kept(replace(config, checkpointing=False), arithmetic, device)
-        saved, shared = saved + saved_block, shared + shared_block
-    return StepCost(forward, total, saved, shared, parameters)
+    if way != "none":
+        _, saved_part, _, shared_part = _kept(replace(config, checkpointing="none"), arithmetic, device)
+        saved, shared = saved + saved_part, shared + shared_part
+    return StepCost(forward, total, saved, shared, parameters, way)
 
 
 def matmul_rate(device: torch.device, precision: str) -> float:
@@ -59,6 +70,7 @@ def matmul_rate(device: torch.device, precision: str) -> float:
     return 2 * side**3 / seconds
 
 
+@torch.no_grad()
 def _matmul_seconds(side: int, device: torch.device, dtype: torch.dtype, tries: int = 5) -> float:
     """The best of some tries; the first may load a library."""
     x = torch.empty(side, side, device=device, dtype=dtype).normal_(generator=torch.Generator(device))
@@ -66,7 +78,7 @@ def _matmul_seconds(side: int, device: torch.device, dtype: torch.dtype, tries: 
     for _ in range(tries):
         _wait(device)
         start = time.perf_counter()
-        x @ x
+        product(x, x)
         _wait(device)
         best = min(best, time.perf_counter() - start)
     return best
@@ -88,40 +100,57 @@ def _count_flops(config: PainterConfig) -> tuple[int, int, int]:
     return forward, counter.get_total_flops(), sum(p.numel() for p in model.parameters())
 
 
+class Alive(TorchDispatchMode):
+    """Knows the memory of all tensors made inside, for as long as anyone keeps them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[int, ReferenceType[UntypedStorage]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        storages = [x.untyped_storage() for x in tree_leaves(made) if isinstance(x, Tensor)]
+        self.made |= {id(storage): ref(storage) for storage in storages}
+        return made
+
+    def num_bytes(self, without: Collection[int]) -> int:
+        """Of all that lives, but for the storages of these ids."""
+        living = (storage for name, storage in self.made.items() if name not in without)
+        return sum(storage.nbytes() for reference in living if (storage := reference()) is not None)
+
+
 def _kept(config: PainterConfig, precision: Precision, device: torch.device) -> tuple[int, int, int, int]:
-    """Bytes autograd keeps of each sample, in all and of the largest block, and the same of what samples share."""
+    """Bytes kept of each sample, in all and by the largest part, and the same of what samples share.
+
+    The parts are those that checkpointing computes again one by one: the blocks and the head.
+    """
     with torch.device("meta"):
         model = Painter(config).train()
     with FakeTensorMode(allow_non_fake_inputs=True):
         model.to_empty(device=device)
         two, three = (_kept_of(model, num, precision, device) for num in (2, 3))  # a single one is laid out otherwise
-    return three[0] - two[0], three[1] - two[1], 3 * two[0] - 2 * three[0], 3 * two[1] - 2 * three[1]
+    part = max(range(1, len(two)), key=three.__getitem__)
+    return three[0] - two[0], three[part] - two[part], 3 * two[0] - 2 * three[0], 3 * two[part] - 2 * three[part]
 
 
-def _kept_of(model: Painter, num: int, precision: Precision, device: torch.device) -> tuple[int, int]:
-    """Bytes autograd keeps of `num` samples, parameters left out: in all, and of the block that keeps most."""
-    parameters = {id(p.untyped_storage()): p.untyped_storage() for p in model.parameters()}
-    found = dict(parameters)
+def _kept_of(model: Painter, num: int, precision: Precision, device: torch.device) -> list[int]:
+    """Bytes kept of `num` samples, parameters left out: in all, then by each part."""
+    storages = [p.untyped_storage() for p in model.parameters()]
+    parameters = {id(storage) for storage in storages}
     edges: list[int] = []
+    with Alive() as alive:
 
-    def pack(x: Tensor) -> Tensor:
-        storage = x.untyped_storage()
-        found[id(storage)] = storage
-        return x
+        def note(*_: object) -> None:
+            edges.append(alive.num_bytes(parameters))
 
-    def note(*_: object) -> None:
-        edges.append(sum(storage.nbytes() for storage in found.values()))
-
-    hooks = [block.register_forward_pre_hook(note) for block in model.blocks]
-    hooks += [block.register_forward_hook(note) for block in model.blocks]
-    note()
-    with saved_tensors_hooks(pack, lambda x: x):
-        _loss(model, num, device, precision)
-    note()
+        parts = [(block, block) for block in model.blocks] + [(model.decoder_embed, model.decoder_pred)]
+        hooks = [first.register_forward_pre_hook(note) for first, _ in parts]
+        hooks += [last.register_forward_hook(note) for _, last in parts]
+        loss = _loss(model, num, device, precision)
+        note()
     for hook in hooks:
         hook.remove()
-    blocks = [after - before for before, after in zip(edges[1:-1:2], edges[2:-1:2], strict=True)]
-    return edges[-1] - edges[0], max(blocks)
+    return [edges[-1] - loss.nbytes, *(end - begin for begin, end in zip(edges[:-1:2], edges[1:-1:2], strict=True))]
 
 
 def _loss(model: Painter, num: int, device: torch.device, precision: Precision | None = None) -> Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch.distributed as dist
-from torch import Tensor
 
 from engine.config import DataConfig, OptimConfig
+from engine.outcome import Micro
 from util.dist import TogetherError, ToldByMainError, World
 from util.files import write
 from util.logger import at_worst_warned
@@ -30,15 +30,13 @@ class Guard:
         """Whether the step may be taken. A gradient of a scaled loss may overflow: its scaler leaves the step out."""
         return math.isfinite(loss) and (math.isfinite(norm) or scale > 1)
 
-    def refuse(
-        self, step: int, skipped: int, loss: float, norm: float, batch: Sequence[tuple[Tensor, list[str]]]
-    ) -> int:
+    def refuse(self, step: int, skipped: int, loss: float, norm: float, batch: Sequence[Micro]) -> int:
         """How many steps are skipped with this one; every rank writes down the loss and pairs of its micro-batches.
 
         Raises NonFiniteError where the config says stop, or its budget is spent; ToldByMainError on other ranks than 0.
         """
         path = self.out_dir / f"non_finite_step{step}_rank{self.world.rank}.json"
-        content = [{"loss": str(value.item()), "pairs": names} for value, names in batch]
+        content = [{"loss": str(micro.loss.item()), "pairs": micro.pairs} for micro in batch]
         with at_worst_warned():
             write(path, json.dumps(content, indent=1).encode())
         every = path if self.world.size == 1 else path.with_name(f"non_finite_step{step}_rank*.json")

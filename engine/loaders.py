@@ -1,6 +1,5 @@
 """From a run's data config to batches."""
 
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from data.roots import places
 from data.sampler import Draw, TrainSampler, ValSampler
 from data.tasks import task_of
 from engine.config import DataConfig, RunConfig
+from util.cores import loaders_of_a_rank
 from util.dist import World, on_main
 from util.workers import deaths_explained, start
 
@@ -121,9 +121,7 @@ def _batches(
     config: RunConfig, dataset: PairDataset, sampler: TrainSampler | ValSampler, world: World
 ) -> Iterator[Sample]:
     """The batches of these draws; loader processes start now."""
-    workers = config.data.num_workers
-    if workers is None:
-        workers = max(1, min(8, (os.cpu_count() or 1) // world.local_size))
+    workers = loaders_of_a_rank(world, config.data.num_workers)
     loader: DataLoader[Sample | ValueError] = DataLoader(
         Told(dataset),
         batch_size=config.optim.micro_batch,

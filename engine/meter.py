@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, schedule, tensorboard_trace_handler
 
+from engine.outcome import send
 from util.dist import World, all_sum
 from util.logger import Scalars
 
@@ -49,12 +50,12 @@ class Meter:
         self.values.append(torch.stack((errors, weights), dim=1))
 
     def end_step(self) -> None:
-        """Count an optimiser step, and what was added in it: once, since a GPU waits for each list it is given."""
+        """Count an optimiser step, and what was added in it."""
         self.steps += 1
         if self.values:
             both = torch.cat(self.values).double()
             finite = torch.where(both.isfinite().all(1, keepdim=True), both, 0.0)
-            self.table.index_add_(0, torch.tensor(self.rows, device=self.table.device), finite)
+            self.table.index_add_(0, send(self.rows, torch.int64, self.table.device), finite)
         self.rows, self.values = [], []
 
     def read(self) -> Scalars:

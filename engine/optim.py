@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
+from torch import Tensor
 from torch.optim import AdamW
 
 from models import Painter
@@ -34,7 +35,13 @@ def parameter_groups(model: Painter, weight_decay: float, layer_decay: float) ->
 
 def make_optimizer(model: Painter, weight_decay: float, layer_decay: float, betas: tuple[float, float]) -> AdamW:
     """AdamW whose learning rate is set before each step by `set_lr`."""
-    return AdamW(parameter_groups(model, weight_decay, layer_decay), lr=0.0, betas=betas)
+    return AdamW(parameter_groups(model, weight_decay, layer_decay), lr=0.0, betas=betas, fused=True)
+
+
+def step_if(optimizer: AdamW, allowed: Tensor) -> None:
+    """Step if the flag `allowed`, (), is set; else weights and moments stay. The host need not know which."""
+    optimizer.found_inf = (~allowed).float()  # type: ignore[attr-defined]  # as GradScaler does for fused optimisers
+    optimizer.step()
 
 
 def cosine_lr(step: float, warmup: float, total: float, base: float, floor: float) -> float:

@@ -20,7 +20,10 @@ from util.dist import World
 from util.files import write
 from util.logger import JsonLines, Logger, Pictures, TensorBoard, Wandb
 
-HARMLESS = ("log.", "out_dir", "resume", "profile", "timeout_minutes", "data.num_workers", "data.check_files")
+HARMLESS = (
+    *("log.", "out_dir", "resume", "profile", "timeout_minutes", "data.num_workers", "data.check_files"),
+    *("compile", "model.attention", "model.checkpointing"),
+)
 
 
 def total_steps(config: RunConfig, lists: Lists) -> int:
@@ -36,7 +39,7 @@ def start_state(
     """A fresh or initialised network with its optimiser, or those of a checkpoint; and what the ranks train on."""
     found = checkpoints.find(config.resume)
     model = _fresh(config, with_weights=found is None).to(world.device).train()
-    parallel = parallelise(model, config.parallel, world)
+    parallel = parallelise(model, config.parallel, world, config.compile)
     optimizer = make_optimizer(model, config.optim.weight_decay, config.optim.layer_decay, config.optim.betas)
     state = TrainState(model, optimizer, precision.scaler())
     if found:

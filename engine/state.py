@@ -52,4 +52,4 @@ class TrainState:
         for name, parameter in self.model.named_parameters():
             if f"optimizer.{name}.step" in saved:
                 moments = {moment: torch.zeros_like(parameter) for moment in MOMENTS}
-                self.optimizer.state[parameter] = {"step": torch.zeros(()), **moments}
+                self.optimizer.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}

@@ -7,6 +7,7 @@ import torch
 
 from engine.config import RunConfig
 from engine.cost import StepCost
+from engine.fit import activation_bytes, state_bytes
 from engine.loaders import Lists, accumulation
 from models import model_config
 from util.dist import World
@@ -15,8 +16,7 @@ WIDTH, LABEL = 100, 9
 TIED = "\N{NO-BREAK SPACE}"  # where no line may end
 FEW_STEPS = 3_000  # about a twentieth of the released model's
 EFFICIENCY = (0.6, 0.1)  # of the rate of plain products; the least is that of tiny networks
-CHECKPOINT_BYTES = 12  # of a parameter: as below, without the gradient
-STATE_BYTES = 16  # of a parameter: weight, gradient and AdamW's two moments in fp32
+CHECKPOINT_BYTES = 12  # of a parameter: weight and AdamW's two moments in fp32
 
 
 def summary(config: RunConfig, lists: Lists, world: World, steps: range, cost: StepCost, rate: float) -> str:
@@ -47,8 +47,11 @@ def _paragraph(label: str, text: str) -> list[str]:
 
 
 def _network(config: RunConfig, cost: StepCost) -> str:
-    model = config.model
-    again = ", checkpointing" if model.checkpointing else ""
+    model, again = config.model, ""
+    if model.checkpointing == "auto":
+        again = f", checkpointing {cost.checkpointing}, chosen by memory"
+    elif model.checkpointing != "none":
+        again = f", checkpointing {model.checkpointing}"
     return (
         f"{cost.num_parameters / 1e6:.1f} M parameters, {model.depth} blocks of {model.embed_dim}, "
         f"canvas {model.img_size[0]} x {model.img_size[1]}, {config.optim.precision}, {model.attention}{again}"
@@ -112,9 +115,7 @@ def _time(config: RunConfig, world: World, steps: range, cost: StepCost, rate: f
 
 def _memory(config: RunConfig, world: World, cost: StepCost) -> str:
     """Of one device."""
-    shards = world.size if config.parallel == "fsdp" else 1
-    state = cost.num_parameters * STATE_BYTES / shards
-    kept = cost.shared_bytes + config.optim.micro_batch * cost.saved_bytes
+    state, kept = state_bytes(config, world, cost), activation_bytes(config, cost)
     cuda = world.device.type == "cuda"
     total = f" of the GPU's {_gb(torch.cuda.get_device_properties(world.device).total_memory)}" if cuda else ""
     return (

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from data.pair_dataset import Sample
 from engine.checkpoint import Checkpoints
 from engine.config import RunConfig, flatten
-from engine.cost import matmul_rate, sample_cost
+from engine.cost import matmul_rate
 from engine.faults import Guard, Quarantine
+from engine.fit import fit
 from engine.loaders import accumulation, read_lists, train_batches, val_batches
 from engine.loss import mean_error, weighted_error
 from engine.meter import Meter, profiler
-from engine.optim import cosine_lr, set_lr
+from engine.optim import cosine_lr, set_lr, step_if
+from engine.outcome import Micro, Outcome, gather_facts, is_prompt
 from engine.parallel import exchange_gradients, total, whole
 from engine.precision import Precision
 from engine.start import make_logger, start_state, total_steps
@@ -25,6 +28,7 @@ from engine.stop import Stopped, StopSignals
 from engine.summary import summary
 from engine.validate import Validation, to_device, validate
 from models import Painter
+from util.cores import leave_cores, loaders_of_a_rank
 from util.dist import World, all_sum, joined, on_main
 from util.lock import check_shared, held
 from util.logger import Logger, Scalars
@@ -46,6 +50,7 @@ def run(config: RunConfig, probes: Sequence[Probe] = ()) -> dict[str, Validation
         owner = on_main(lambda: stack.enter_context(held(config.out_dir)))
         if not world.is_main:
             check_shared(config.out_dir, owner)
+        leave_cores(world, loaders_of_a_rank(world, config.data.num_workers))
         this = Run(config, world, signals, probes)
         stack.callback(this.checkpoints.settle)  # before the folder is given free
         with closing(this.logger):
@@ -61,24 +66,25 @@ class Run:
     def __init__(self, config: RunConfig, world: World, signals: StopSignals, probes: Sequence[Probe] = ()) -> None:
         self.config, self.world, self.signals, self.probes = config, world, signals, probes
         self.stopping = False
+        self.outcome: Outcome | None = None
+        self.scalars: Scalars = {}
         self.precision = Precision(config.optim.precision, world.device.type)
         self.accumulation = on_main(lambda: accumulation(config, world))
         self.lists = read_lists(config.data)
         self.total_steps = total_steps(config, self.lists)
         self.checkpoints = Checkpoints(config.out_dir, config.log.keep, world, config.log.keep_every)
-        self.state, self.model = start_state(config, world, self.precision, self.checkpoints)
+        self.cost = fit(config, world)
+        network = replace(config.model, checkpointing=self.cost.checkpointing)
+        self.state, self.model = start_state(replace(config, model=network), world, self.precision, self.checkpoints)
         self.guard = Guard(config.optim, config.out_dir, world)
         self.quarantine = Quarantine(config.data, config.out_dir, world, self.state.broken)
         self.logger = make_logger(config, self.state.step) if world.is_main else Logger()
         self.meter = self._start_meter()
 
     def _start_meter(self) -> Meter:
-        """Weigh a step, show the user what is ahead, and begin to measure it."""
-        config, world = self.config, self.world
-        precision = config.optim.precision
-        cost, rate = on_main(
-            lambda: (sample_cost(config.model, precision, world.device), matmul_rate(world.device, precision))
-        )
+        """Show the user what is ahead, and begin to measure it."""
+        config, world, cost = self.config, self.world, self.cost
+        rate = on_main(lambda: matmul_rate(world.device, config.optim.precision))
         if world.is_main:
             print(summary(config, self.lists, world, range(self.state.step, self.total_steps), cost, rate), flush=True)
         names = {config.data.sources[name].train: name for name in self.lists.train}
@@ -94,72 +100,91 @@ class Run:
         trace = profiler(self.config.profile, self.config.out_dir / "profile", self.world)
         with logging_redirect_tqdm(), trace as end_of_step:
             for _ in bar:
-                scalars = self.step(batches)
-                self.meter.end_step()
+                if not self.step(batches):
+                    break
                 end_of_step()
-                bar.set_postfix(loss=f"{scalars['loss']:.4f}", refresh=False)
+                if is_prompt(self.world.device) or self._is_anything_due():
+                    self.learn()
+                if self.scalars:
+                    bar.set_postfix(loss=f"{self.scalars['loss']:.4f}", refresh=False)
                 if self._due(log.every):
-                    self._record("train", scalars | self.meter.read())
+                    self._record("train", self.scalars | self.meter.read())
                 results = self._measure() or results
                 self.checkpoints.poll()
-                if self._due(log.save_every) or self.stopping:
-                    self.checkpoints.save(self.state, flatten(self.config))
+                if self._due(log.save_every):
+                    self._save()
                 if self.stopping:
                     break
+        if self.stopping and not self._due(log.save_every):
+            self._save()
         self.checkpoints.finish()
         return results or ({} if self.stopping else self.validate())  # the latter where nothing was left to train
 
-    def step(self, batches: Iterator[Sample]) -> Scalars:
-        """One optimiser step: loss, learning rate, gradient norm before clipping, loss scale, what was left out."""
-        state, optim = self.state, self.config.optim
-        lr = cosine_lr(state.step, optim.warmup, self.total_steps, optim.lr, optim.min_lr)
-        set_lr(state.optimizer, lr)
-        losses, files = list[Tensor](), list[list[str]]()
+    def step(self, batches: Iterator[Sample]) -> bool:
+        """Queue one optimiser step; False, and it is not taken, where the one before turns out to be the last."""
+        micros = list[Micro]()
         for micro in range(self.accumulation):
-            self.world.note(f"waiting for data of step {state.step + 1}")
+            self.world.note(f"waiting for data of step {self.state.step + 1}")
             batch = self.meter.waiting(batches)
-            self.world.note(f"computing step {state.step + 1}")
-            files.append(list(batch.files))
-            losses.append(self._backward(batch, micro))
-            self.quarantine.note(batch.broken)
-        state.scaler.unscale_(state.optimizer)
-        norm = total(nn.utils.clip_grad_norm_(state.model.parameters(), optim.clip_grad)).item()
-        loss = self._agree(torch.stack(losses).mean())
-        if self.guard.is_finite(loss, norm, state.scaler.get_scale()):
-            state.scaler.step(state.optimizer)
-        else:
-            self.checkpoints.settle()  # it may be the last one
-            micros = list(zip(losses, files, strict=True))
-            state.skipped = self.guard.refuse(state.step + 1, state.skipped, loss, norm, micros)
-        state.scaler.update()
-        state.optimizer.zero_grad()
-        state.step += 1
-        left_out = {"skipped": state.skipped, "broken": len(state.broken)}
-        return {"loss": loss, "lr": lr, "grad_norm": norm, "loss_scale": state.scaler.get_scale(), **left_out}
+            self.world.note(f"computing step {self.state.step + 1}")
+            micros.append(Micro(self._backward(batch, micro), list(batch.files), list(batch.broken)))
+            self.learn()  # of the step before, now that the device has work again
+            if self.stopping:
+                return False
+        self._update(micros)
+        return True
 
     def _backward(self, batch: Sample, micro: int) -> Tensor:
         """Add one micro-batch's gradient; its random numbers depend on seed, step and place in the batch alone."""
-        batch = to_device(batch, self.world.device)
+        canvas = to_device(batch, self.world.device)
         place = (self.state.step * self.accumulation + micro) * self.world.size + self.world.rank
         torch.manual_seed(self.config.seed * 1_000_003 + place)
         with exchange_gradients(self.model, now=micro == self.accumulation - 1):
             with self.precision.autocast():
-                pred = self.model(batch.image, batch.target, batch.mask)
-            error, weight = weighted_error(pred, batch.target, batch.mask, batch.weight, self.config.optim.loss)
+                pred = self.model(canvas.image, canvas.target, canvas.mask)
+            error, weight = weighted_error(pred, canvas.target, canvas.mask, canvas.weight, self.config.optim.loss)
             loss = mean_error(error, weight)
             self.state.scaler.scale(loss / self.accumulation).backward()
         self.meter.add(batch.source, error.detach().sum((1, 2, 3)), weight.sum((1, 2, 3)))
         return loss.detach()
 
-    def _agree(self, loss: Tensor) -> float:
-        """The mean loss of all ranks, who learn if one of them was told to stop, or met pairs that are broken."""
-        mine = torch.tensor([bool(self.signals.heard), len(self.quarantine.new)], device=loss.device)
-        shared, stop, broken = all_sum(torch.cat((loss.double()[None], mine))).tolist()
-        self.stopping = stop > 0
-        if broken:
+    def _update(self, micros: Sequence[Micro]) -> None:
+        """Clip and step, unless loss or gradient is not finite: the device decides, the host learns of it later."""
+        state, optim = self.state, self.config.optim
+        self.quarantine.note([text for micro in micros for text in micro.broken])
+        lr = cosine_lr(state.step, optim.warmup, self.total_steps, optim.lr, optim.min_lr)
+        set_lr(state.optimizer, lr)
+        scale = state.scaler.scale(torch.ones((), device=self.world.device))
+        state.scaler.unscale_(state.optimizer)
+        norm = total(nn.utils.clip_grad_norm_(state.model.parameters(), optim.clip_grad))
+        flags = [bool(self.signals.heard), len(self.quarantine.new)]
+        facts = gather_facts(micros, norm, scale, flags, self.world.size)
+        step_if(state.optimizer, facts[:2].isfinite().all())  # loss and norm
+        state.scaler.update()
+        state.optimizer.zero_grad()
+        state.step += 1
+        self.meter.end_step()
+        self.outcome = Outcome(state.step, lr, micros, facts)
+
+    def learn(self) -> None:
+        """Take in the outcome of the last whole step, unless that was done. It may wait for the device.
+
+        Raises as Guard.refuse and Quarantine.share.
+        """
+        outcome, self.outcome = self.outcome, None
+        if not outcome:
+            return
+        state, facts = self.state, outcome.read()
+        self.stopping = facts.stop > 0
+        if facts.broken:
             self.checkpoints.settle()
             self.quarantine.share()
-        return shared / self.world.size
+        if not self.guard.is_finite(facts.loss, facts.norm, facts.scale):
+            self.checkpoints.settle()  # it may be the last one
+            state.skipped = self.guard.refuse(outcome.step, state.skipped, facts.loss, facts.norm, outcome.micros)
+        left_out = {"skipped": state.skipped, "broken": len(state.broken)}
+        found = {"loss": facts.loss, "lr": outcome.lr, "grad_norm": facts.norm, "loss_scale": facts.scale}
+        self.scalars = found | left_out
 
     def _measure(self) -> dict[str, Validation]:
         """Validations and benchmarks that are due now."""
@@ -208,6 +233,13 @@ class Run:
     def _record(self, group: str, scalars: Scalars) -> None:
         finite = {f"{group}/{name}".strip("/"): value for name, value in scalars.items() if math.isfinite(value)}
         self.logger.scalars(self.state.step, finite)
+
+    def _save(self) -> None:
+        self.checkpoints.save(self.state, flatten(self.config))
+
+    def _is_anything_due(self) -> bool:
+        log = self.config.log
+        return any(map(self._due, (log.every, log.val_every, log.benchmark_every, log.save_every)))
 
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0 or self.state.step == self.total_steps

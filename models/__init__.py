@@ -4,7 +4,8 @@ import difflib
 from dataclasses import replace
 from typing import Any
 
-from models.painter import Painter, PainterConfig
+from models.config import PainterConfig
+from models.painter import Painter
 
 __all__ = ["MODELS", "Painter", "PainterConfig", "create_model", "model_config"]
 

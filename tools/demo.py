@@ -9,13 +9,10 @@ python tools/demo.py --optim.steps 8000 --out_dir demo/longer
 """
 
 import logging
-import os
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,6 +23,7 @@ from engine.checkpoint import LAST
 from engine.config import RunConfig
 from engine.load_config import load_config
 from engine.loaders import Lists, read_lists, train_batches, val_batches
+from engine.precision import fastest_precision
 from engine.train import run
 from engine.validate import Validation, query_psnr, to_device
 from eval.paper import METRICS, PAPER, TITLES
@@ -49,9 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         config = load_config(["demo", *arguments], "tools/demo.py")
         if "--optim.precision" not in arguments:
-            config = replace(config, optim=replace(config.optim, precision=fastest_precision()))
-        loaders = config.data.num_workers or 0
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - loaders))  # threads that must share a core wait by turning
+            config = replace(config, optim=replace(config.optim, precision=fastest_precision(torch.device("cpu"))))
         make_data(config.data.roots[0], config.data.sources, config.seed)
         results = run(config)
     except ValueError as error:
@@ -72,19 +68,6 @@ def make_data(root: Path, sources: Iterable[str], seed: int) -> None:
     for name in sources:
         for split in SOURCES[name].lists:
             prepare(SOURCES[name], [root], root, split)
-
-
-def fastest_precision() -> Literal["bf16", "fp32"]:
-    """bf16 where this CPU has instructions for it, else fp32."""
-    seconds = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a = torch.ones(1024, 1024, dtype=dtype)
-        a @ a
-        start = time.perf_counter()
-        for _ in range(5):
-            a @ a
-        seconds[name] = time.perf_counter() - start
-    return "bf16" if seconds["bf16"] < seconds["fp32"] else "fp32"
 
 
 def trivial_answers(config: RunConfig) -> dict[str, tuple[float, float]]:

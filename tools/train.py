@@ -25,7 +25,7 @@ from engine.train import run
 from eval.during_training import probes
 from util.dist import LostRankError, TogetherError, ToldByMainError
 
-FULL = "the GPU's memory is full: lower --optim.micro_batch, or give --model.checkpointing True or --parallel fsdp"
+FULL = "the GPU's memory is full: lower --optim.micro_batch, or give --model.checkpointing full or --parallel fsdp"
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from data.pair_dataset import MaskConfig
+from engine import train
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig, Source
 from models import model_config
 
@@ -68,3 +69,23 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """Makes the loss of a step's first micro-batch NaN."""
+
+    def spoil_steps(*steps):
+        original = train.mean_error
+
+        backward = train.Run._backward
+
+        def spoiled(self, batch, micro):
+            scale = torch.nan if self.state.step + 1 in steps and not micro else 1.0
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(train, "mean_error", lambda *parts: original(*parts) * scale)
+                return backward(self, batch, micro)
+
+        monkeypatch.setattr(train.Run, "_backward", spoiled)
+
+    return spoil_steps

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engine import train
 from engine.train import run
 from models import create_model
 
@@ -35,3 +36,21 @@ def test_every_precision_trains_and_resumes(config, tmp_path, precision, toleran
     )
     assert first[0]["train/loss"] == pytest.approx(second[0]["train/loss"], rel=tolerance)
     assert (second[0]["train/loss_scale"] > 1) == (precision == "fp16")
+
+
+def test_no_step_waits_for_the_device(config, monkeypatch):
+    """As PyTorch sees it; the outcome of a step is read by an event of its own."""
+    step = train.Run.step
+
+    def watched(self, batches):
+        torch.cuda.set_sync_debug_mode("error" if self.state.step > 1 else "default")  # the first ones load libraries
+        try:
+            return step(self, batches)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(train.Run, "step", watched)
+    for checkpointing in ("none", "selective"):
+        model = replace(config.model, checkpointing=checkpointing)
+        log = replace(config.log, every=5, save_every=100)
+        run(replace(config, device="cuda", model=model, log=log, out_dir=config.out_dir / checkpointing))

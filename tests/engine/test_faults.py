@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import train
 from engine.checkpoint import LAST
 from engine.faults import Guard, NonFiniteError, Quarantine
 from engine.stop import Stopped
@@ -31,23 +30,6 @@ def stopped_and_resumed(config, folder):
         run(stopped, [stopping_at(2)])
     run(stopped)
     return stopped
-
-
-@pytest.fixture
-def spoil(monkeypatch):
-    """Makes the loss of a step's first micro-batch NaN."""
-
-    def spoil_steps(*steps):
-        original = train.Run._backward
-
-        def backward(self, batch, micro):
-            if self.state.step + 1 in steps and not micro:
-                batch = batch._replace(target=batch.target * torch.nan)
-            return original(self, batch, micro)
-
-        monkeypatch.setattr(train.Run, "_backward", backward)
-
-    return spoil_steps
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_pairs(config, spoil):

@@ -3,8 +3,9 @@
 import math
 
 import pytest
+import torch
 
-from engine.optim import cosine_lr, lr_scale, make_optimizer, parameter_groups, set_lr
+from engine.optim import cosine_lr, lr_scale, make_optimizer, parameter_groups, set_lr, step_if
 from models import create_model
 
 
@@ -44,6 +45,26 @@ def test_set_lr_scales_each_group():
     optimizer = make_optimizer(model(), 0.1, 0.5, (0.9, 0.999))
     set_lr(optimizer, 2.0)
     assert {group["lr"] for group in optimizer.param_groups} == {2 * 0.5**k for k in range(6)}
+
+
+def test_steps_are_those_of_the_formula_but_for_those_left_out():
+    """Decoupled weight decay and bias correction in double precision; what is left out leaves moments alone, too."""
+    network = model()
+    optimizer = make_optimizer(network, 0.1, 0.8, (0.9, 0.99))
+    parameter, decay = network.decoder_embed.weight, 0.1
+    expected, m, v, t = parameter.detach().double(), 0.0, 0.0, 0
+    for allowed in (False, True, True, False, True):
+        set_lr(optimizer, 0.01)
+        for each in network.parameters():
+            each.grad = torch.randn_like(each) if allowed else torch.full_like(each, torch.nan)
+        step_if(optimizer, torch.tensor(allowed))
+        if allowed:
+            grad, t = parameter.grad.double(), t + 1
+            m, v = 0.9 * m + 0.1 * grad, 0.99 * v + 0.01 * grad**2
+            step = (m / (1 - 0.9**t)) / ((v / (1 - 0.99**t)).sqrt() + 1e-8)
+            expected = expected * (1 - 0.01 * decay) - 0.01 * step
+        torch.testing.assert_close(parameter.double(), expected, rtol=1e-5, atol=1e-6)
+    assert {int(state["step"]) for state in optimizer.state.values()} == {3}
 
 
 def test_schedule_warms_up_from_zero_and_ends_at_the_floor():

@@ -42,7 +42,7 @@ def alone(config):
     """The run of one process, with gradients accumulated and blocks recomputed."""
     config = replace(
         config,
-        model=replace(config.model, checkpointing=True, window_blocks=(1,), window_size=2),
+        model=replace(config.model, checkpointing="full", window_blocks=(1,), window_size=2),
         log=replace(config.log, benchmark_every=1),
     )
     run(config)

@@ -12,7 +12,7 @@ from engine.summary import summary
 from util.dist import World
 
 CONFIGS = sorted(path.stem for path in CONFIG_FOLDER.glob("*.py") if path.stem not in ("__init__", "sources"))
-COST = StepCost(1.5e12, 6e12, 800_000_000, 100_000_000, 370_000_000)
+COST = StepCost(1.5e12, 6e12, 800_000_000, 100_000_000, 370_000_000, "selective")
 ONE, MANY = (World(0, size, min(size, 8), torch.device("cpu")) for size in (1, 64))
 
 
@@ -39,7 +39,7 @@ def told(name="painter_vit_large", *overrides, world=MANY, start=0, cost=COST, r
 def test_the_papers_run():
     found = told("painter_vit_large", "--init_mae", "mae.pth")
     assert found["network"].startswith("370.0 M parameters, 24 blocks of 1024, canvas 896 x 448, bf16, ")
-    assert found["network"].endswith("checkpointing")
+    assert found["network"].endswith("bf16, auto, checkpointing selective, chosen by memory")
     assert found["weights"] == "encoder from mae.pth"
     assert found["output"] == "runs/painter_vit_large"
     assert found["world"] == "64 ranks on 8 machines, cpu, ddp"
@@ -49,6 +49,11 @@ def test_the_papers_run():
     assert "WARNING" not in found
     assert found["coco_semantic"].split("  ")[-1].strip() == "1 002"  # 54 000 * 2048 * .25 / 1.15 / 24 000
     assert found["coco_semantic"].split()[:4] == ["24", "000", "21.7%", "24.0"]
+
+
+def test_what_the_user_chose_is_not_told_as_chosen_by_memory():
+    for way, expected in {"full": "bf16, auto, checkpointing full", "none": "bf16, auto"}.items():
+        assert told("painter_vit_large", "--model.checkpointing", way)["network"].endswith(expected)
 
 
 def test_estimates_follow_the_costs():

@@ -1,0 +1,56 @@
+"""How much memory a run takes, and which way of checkpointing fits into what is free."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from engine.config import RunConfig
+from engine.cost import StepCost, Way, sample_cost
+from util.dist import World, on_main
+
+WAYS: tuple[Way, ...] = ("none", "selective", "full")  # from the fastest to the smallest
+SHARE = 0.9  # of what is free; temporary buffers take some of the rest
+STATE_BYTES = 16  # of a parameter: weight, gradient and AdamW's two moments in fp32
+
+
+def fit(config: RunConfig, world: World) -> StepCost:
+    """What a sample costs by the run's way of checkpointing: of auto, the first that fits, or else the last.
+
+    Rank 0 decides for all.
+    """
+    return on_main(lambda: _fit(config, world))
+
+
+def _fit(config: RunConfig, world: World) -> StepCost:
+    named, room = config.model.checkpointing, SHARE * free_memory(world)
+    for way in WAYS if named == "auto" else (named,):
+        cost = sample_cost(replace(config.model, checkpointing=way), config.optim.precision, world.device)
+        if state_bytes(config, world, cost) + activation_bytes(config, cost) <= room:
+            break
+    return cost
+
+
+def state_bytes(config: RunConfig, world: World, cost: StepCost) -> float:
+    """Weights, gradients and moments of one rank."""
+    return cost.num_parameters * STATE_BYTES / (world.size if config.parallel == "fsdp" else 1)
+
+
+def activation_bytes(config: RunConfig, cost: StepCost) -> int:
+    """What a forward pass of one rank keeps for its backward pass."""
+    return cost.shared_bytes + config.optim.micro_batch * cost.saved_bytes
+
+
+def free_memory(world: World) -> float:
+    """Bytes that one rank may take: of its GPU, or its share of what this machine has left."""
+    if world.device.type == "cuda":
+        return torch.cuda.mem_get_info(world.device)[0]
+    return _free_on_host() / world.local_size
+
+
+def _free_on_host() -> int:
+    facts = Path("/proc/meminfo")
+    known = re.search(r"MemAvailable: *(\d+) kB", facts.read_text()) if facts.exists() else None
+    return int(known[1]) * 1024 if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
