@@ -87,18 +87,19 @@ def chunked(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> 
     """A few scores at a time, of some heads and queries."""
     out = torch.empty_like(q)
     fold = q.dtype == torch.bfloat16  # where products cost less than sums
-    q, k = _fold(q, k, by_row, by_col) if fold else (q * q.shape[-1] ** -0.5, k)
+    q, k = _fold(q, k, by_row, by_col) if fold else (q * q.shape[-1] ** -0.5, k.contiguous())
+    columns = v.transpose(-2, -1).contiguous()
     for heads, queries in _chunks(q, k):
         scores = _products(q[heads][:, queries], k[heads])
         if not fold:
             scores += _dense(by_row[heads][:, queries], by_col[heads][:, queries])
-        out[heads][:, queries] = _products(scores.softmax(dim=-1), v[heads].transpose(-2, -1))
+        out[heads][:, queries] = _products(scores.softmax(dim=-1), columns[heads])
     return out
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
     """a b^T of (n, r, c) and (n, s, c)."""
-    return product(a, b[0].contiguous()) if len(b) == 1 else a @ b.transpose(-2, -1)
+    return product(a, b[0]) if len(b) == 1 else a @ b.transpose(-2, -1)
 
 
 def _chunks(q: Tensor, k: Tensor) -> Iterator[tuple[Any, slice]]:

@@ -45,7 +45,7 @@ class Setting:
     @property
     def repeats(self) -> int:
         """Of each measurement; the explicit ViT-L takes long on a CPU."""
-        return 15 if not self.quick else 5 if self.device.type == "cuda" else 2
+        return (3 if self.quick else 7) if self.device.type == "cpu" else 15
 
     def time(self, ours: Callable[[], Any], plain: Callable[[], Any]) -> tuple[float, float]:
         """Seconds a sample of works that take a batch."""
