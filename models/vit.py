@@ -107,8 +107,8 @@ class Block(nn.Module):
         y = attend_in_windows(self.attn, y, self.window) if self.window else self.attn(y, start)
         if num_prompts > 1:
             y = share_query(y, num_prompts)
-        x = x + self._drop(y[:, -x.shape[1] :])
-        return x + self._drop(self.mlp(self.norm2(x)))
+        x = x + self._drop(y[:, -x.shape[1] :]).to(x.dtype)  # a sum of two dtypes is slow on a CPU
+        return x + self._drop(self.mlp(self.norm2(x))).to(x.dtype)
 
     def _drop(self, residual: Tensor) -> Tensor:
         """Stochastic depth: drop the whole residual of a sample, scale the others up."""

@@ -7,7 +7,7 @@ import torch
 
 from engine.precision import DTYPES, Precision, fastest_precision
 from models import create_model
-from models.onednn import OneDnnLinear
+from models.onednn import PackedLinear
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
@@ -19,9 +19,9 @@ def test_a_network_made_for_inference_paints_the_same(name):
     fast = precision.for_inference(copy.deepcopy(model))
     with torch.inference_mode(), precision.autocast():
         expected, found = model(images, targets, mask), fast(images, targets, mask)
-    assert (found - expected).norm() <= (0 if name == "bf16" else 1e-6) * expected.norm()
+    assert (found - expected).norm() <= (5e-3 if name == "bf16" else 1e-6) * expected.norm()
     layer = fast.blocks[0].mlp.fc1
-    assert isinstance(layer, OneDnnLinear)
+    assert isinstance(layer, PackedLinear)
     assert layer.weight.dtype == DTYPES[name]
     assert fast.norm.weight.dtype == torch.float32
     assert fast.state_dict().keys() == model.state_dict().keys()

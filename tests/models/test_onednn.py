@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.onednn import OneDnnLinear, product
+from models.onednn import PackedLinear, product
 
 ONEDNN = torch.ops.mkldnn._linear_pointwise.default
 
@@ -52,10 +52,22 @@ def test_autocast_and_gradients_go_the_usual_way():
     torch.testing.assert_close(weight.grad, x.sum((0, 1)).expand(3, -1))
 
 
-def test_a_linear_layer_by_onednn_is_a_linear_layer():
-    layer = OneDnnLinear(7, 3)
-    x = matrices()[0]
-    with torch.inference_mode(), Seen() as seen:
-        found = layer(x)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_a_packed_layer_is_a_linear_layer(dtype, tolerance):
+    layer, x = PackedLinear(7, 3).to(dtype), matrices()[0]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16), Seen() as seen:
+        found, expected = layer(x), torch.nn.Linear.forward(layer, x)
     assert ONEDNN in seen.operations
-    torch.testing.assert_close(found, torch.nn.Linear.forward(layer, x))
+    assert found.dtype == expected.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_a_packed_layer_follows_its_weights_and_has_gradients():
+    layer, x = PackedLinear(7, 3), matrices()[0]
+    with torch.no_grad():
+        layer(x)
+        layer.weight.mul_(2)
+        torch.testing.assert_close(layer(x), torch.nn.Linear.forward(layer, x))
+    layer(x).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, x.sum((0, 1)).expand(3, -1))
+    assert layer.state_dict().keys() == {"weight", "bias"}
