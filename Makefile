@@ -1,18 +1,22 @@
 # make demo   install, make a toy world of the eight data sets, train a small Painter on the CPU, show pictures
 # make test   install, run the whole test suite
+# make speed  install, measure a small network, the loader and decoding beside the plain ways, in about two minutes
 # make lint   style and types alone
-# Both install into .venv once, and again only when the requirements change. PYTHON=python3.12 picks another Python.
+# All install into .venv once, and again only when the requirements change. PYTHON=python3.12 picks another Python.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint install clean
+.PHONY: demo test speed lint install clean
 demo: install
 	$(BIN)/python tools/demo.py
 
 test: install
 	$(BIN)/python -m pytest
+
+speed: install
+	$(BIN)/python tools/speed.py all --quick --model painter_vit_small
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,6 +1,5 @@
 """The command of a benchmark: `python -m eval.NAME --ckpt C --data_root D`, alone or under torchrun."""
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from eval import cross_check
 from eval.benchmark import Benchmark
 from eval.results import line, write_results
 from eval.run import Subject, choose, network, oracle, run
+from util.cores import MOST, cores_of_a_rank
 from util.dist import World, joined
 from util.parallel import one_line_errors
 
@@ -111,7 +111,7 @@ def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
         folder,
         world,
         options.batch_size,
-        max(1, min(8, (os.cpu_count() or 1) // world.local_size)) if workers is None else workers,
+        min(MOST, cores_of_a_rank(world)) if workers is None else workers,
         options.save_images,
         len(there),
     )
