@@ -61,7 +61,7 @@ class DataConfig:
     mask: MaskConfig = field(default_factory=MaskConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     num_workers: int | None = None
-    """loader processes of each rank; 0 loads in the training process, None: one a core, at most 8"""
+    """loader processes of each rank; 0 loads in the training process, None: one a core, at most 8; on a CPU one"""
     broken: Literal["error", "quarantine"] = "error"
     """of a pair that cannot be read: stop, or note it and train on another pair of its source"""
     max_broken: int = 100

@@ -51,7 +51,9 @@ def sample_cost(config: PainterConfig, precision: str, device: torch.device = CP
     way: Way = "none" if config.checkpointing == "auto" else config.checkpointing
     if config.attention == "flex":  # whose kernel is compiled for a device, and keeps less
         config = replace(config, attention="folded")
-    forward, total, parameters = _count_flops(config)
+    is_fused = config.attention in ("sdpa", "folded") or (config.attention == "auto" and device.type != "cpu")
+    repeated = way if way == "full" or not is_fused else "none"  # selective keeps what fused attention made
+    forward, total, parameters = _count_flops(replace(config, checkpointing=repeated))
     name = "bf16" if (precision, device.type) == ("fp16", "cpu") else precision  # as many bytes
     arithmetic = Precision(name, device.type)
     saved, _, shared, _ = _kept(config, arithmetic, device)

@@ -13,6 +13,7 @@ from util.dist import World, on_main
 
 WAYS: tuple[Way, ...] = ("none", "selective", "full")  # from the fastest to the smallest
 SHARE = 0.9  # of what is free; temporary buffers take some of the rest
+GROUP = Path("/sys/fs/cgroup")
 STATE_BYTES = 16  # of a parameter: weight, gradient and AdamW's two moments in fp32
 
 
@@ -53,4 +54,14 @@ def free_memory(world: World) -> float:
 def _free_on_host() -> int:
     facts = Path("/proc/meminfo")
     known = re.search(r"MemAvailable: *(\d+) kB", facts.read_text()) if facts.exists() else None
-    return int(known[1]) * 1024 if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = int(known[1]) * 1024 if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(free, _free_in_container(free))
+
+
+def _free_in_container(free: int) -> int:
+    """What the limit of this control group leaves, `free` if it has none."""
+    try:
+        limit, used = ((GROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return free
+    return int(limit) - int(used) if limit.isdigit() else free

@@ -77,14 +77,15 @@ class Predictor:
         pixels, where the head's convolution sees the prompt above. A module that is training is put into
         evaluation mode meanwhile.
         """
-        images, targets = self.canvases(halves)
+        images = self._images(halves)
         options: dict[str, Any] = {"num_prompts": self.num_prompts} if self.num_prompts > 1 else {}
         mask = self.mask.expand(len(images), -1, -1)
         with _evaluating(self.model), self.precision.autocast():
             if isinstance(self.model, Painter):
-                painted = self.model(images, self._known_targets or targets, mask, **options, query_only=True)
+                targets = self._known_targets or self._targets(len(halves))
+                painted = self.model(images, targets, mask, **options, query_only=True)
             else:
-                painted = query_half(self.model(images, targets, mask, **options))
+                painted = query_half(self.model(images, self._targets(len(halves)), mask, **options))
         return denormalize(painted[:: self.num_prompts].float().double())
 
     @cached_property
@@ -100,10 +101,15 @@ class Predictor:
 
         Below the prompt's target lies the same again, which the mask hides.
         """
+        return self._images(halves), self._targets(len(halves))
+
+    def _images(self, halves: Tensor) -> Tensor:
         assert halves.shape[1:] == (3, *self.size)
         queries = self._send(halves).repeat_interleave(self.num_prompts, dim=0)
-        images, targets = (x.repeat(len(halves), 1, 1, 1) for x in (self.prompt_images, self.prompt_targets))
-        return stitch(images, queries), targets
+        return stitch(self.prompt_images.repeat(len(halves), 1, 1, 1), queries)
+
+    def _targets(self, num_queries: int) -> Tensor:
+        return self.prompt_targets.repeat(num_queries, 1, 1, 1)
 
     def _send(self, halves: Tensor) -> Tensor:
         """To the device; the host does not wait until it is there."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.optim import AdamW
 
 from models import Painter
@@ -42,6 +43,7 @@ def step_if(optimizer: AdamW, allowed: Tensor) -> None:
     """Step if the flag `allowed`, (), is set; else weights and moments stay. The host need not know which."""
     optimizer.found_inf = (~allowed).float()  # type: ignore[attr-defined]  # as GradScaler does for fused optimisers
     optimizer.step()
+    increment_version([parameter for group in optimizer.param_groups for parameter in group["params"]])  # it does not
 
 
 def cosine_lr(step: float, warmup: float, total: float, base: float, floor: float) -> float:

@@ -35,7 +35,7 @@ class Precision:
         return torch.amp.GradScaler(self.device, enabled=self.name == "fp16")
 
     def for_inference(self, model: M) -> M:
-        """Make a network that only infers faster, in place, with the same numbers up to rounding.
+        """Make a network that only infers, within `autocast`, faster, in place, with the same numbers up to rounding.
 
         It gets the weights that autocast would make anew each time, on a CPU in the layout that is multiplied fastest.
         """

@@ -4,6 +4,8 @@ PyTorch gives those of float32 to MKL, which takes twice as long on CPUs that ar
 anew for each product, where a network that only infers may keep them as oneDNN wants them.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,10 @@ def _applies(x: Tensor) -> bool:
     return is_inferring and x.device.type == "cpu" and _is_there()
 
 
+def _multiplies(dtype: torch.dtype) -> bool:
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _is_there() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -28,11 +34,21 @@ def _is_there() -> bool:
 class PackedLinear(nn.Linear):
     """As nn.Linear; without gradients on a CPU in the weight's own precision, from a copy of it in oneDNN's layout."""
 
-    packed, packed_for = torch.empty(0), -1
+    packed: Tensor
+    packed_for: tuple[Any, ...] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _applies(x):
+        if not (_applies(x) and _multiplies(self.weight.dtype)):
             return super().forward(x)
-        if self.packed_for != self.weight._version:
-            self.packed_for, self.packed = self.weight._version, torch.ops.mkldnn._reorder_linear_weight(self.weight)
+        if self.packed_for != (state := state_of(self.weight)):
+            self.packed_for, self.packed = state, torch.ops.mkldnn._reorder_linear_weight(self.weight)
         return torch.ops.mkldnn._linear_pointwise(x.to(self.weight.dtype), self.packed, self.bias, "none", [], "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the copy, which cannot be copied or saved."""
+        return {key: value for key, value in self.__dict__.items() if not key.startswith("packed")}
+
+
+def state_of(parameter: Tensor) -> tuple[Any, ...]:
+    """Another one when the parameter was changed, as far as PyTorch notes it."""
+    return parameter.data_ptr(), parameter._version, parameter.dtype

@@ -145,7 +145,9 @@ class Painter(nn.Module):
         policy = self.config.checkpointing
         if policy in ("auto", "none") or not torch.is_grad_enabled():
             return function(*inputs)
-        contexts = partial(create_selective_checkpoint_contexts, KEPT if policy == "selective" else [])
+        if policy == "full":
+            return checkpoint(function, *inputs, use_reentrant=False)
+        contexts = partial(create_selective_checkpoint_contexts, KEPT)
         return checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts)
 
     def _init_weights(self) -> None:

@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import Choice, attend
+from models.onednn import state_of
 
 Grid = tuple[int, int]  # (h, w) in tokens
 
 
 class Memo(nn.Module):
-    """What was last made of a parameter for some size, kept until either changes, or `train` or `eval` is called.
+    """What was last made of a parameter for some size, in evaluation without gradients; else it is made each time.
 
-    Where gradients are recorded it is made each time.
+    Kept until the size changes, PyTorch notes a change of the parameter, or `train` or `eval` is called.
     """
 
     def __init__(self, make: Callable[[Tensor, Any], Tensor]) -> None:
@@ -29,9 +30,10 @@ class Memo(nn.Module):
 
     def forward(self, parameter: Tensor, size: Any) -> Tensor:
         """make(parameter, size)"""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        is_fixed = not (self.training or torch.is_grad_enabled() or parameter.is_inference())
+        if not is_fixed or torch.compiler.is_compiling():
             return self.make(parameter, size)
-        key = size, parameter.data_ptr(), parameter._version, parameter.dtype
+        key = size, *state_of(parameter)
         if key != self.made_for:
             self.made_for, self.made = key, self.make(parameter, size)
         return self.made

@@ -18,7 +18,7 @@ from engine.optim import parameter_groups
 from engine.precision import DTYPES, Name, Precision, fastest_precision
 from models import Painter, PainterConfig, model_config
 from models.attention import BACKENDS, Choice, attend
-from tools.speed_rows import Row, interleaved, peak_gb, relative_error, row
+from tools.speed_rows import Row, interleaved, left_out_if_it_fails, peak_gb, relative_error, row
 
 EXPLICIT_BATCH = 2  # all that the original gave a GPU
 
@@ -100,7 +100,12 @@ def attention(setting: Setting) -> list[Row]:
     pairs = [(backend, learns) for backend in BACKENDS if backend != "explicit" for learns in (False, True)]
     on_cpu = setting.device.type == "cpu"
     works = [(b, learns) for b, learns in pairs if not (b == "flex" and on_cpu) and not (b == "chunked" and learns)]
-    return [_attention(setting, *work, precision) for precision in setting.precisions for work in works]
+    rows = []
+    for precision in setting.precisions:
+        for backend, learns in works:
+            with left_out_if_it_fails(f"{backend} attention in {precision}"):
+                rows.append(_attention(setting, backend, learns, precision))
+    return rows
 
 
 def _attention(setting: Setting, backend: Choice, learns: bool, precision: Name) -> Row:
@@ -134,7 +139,7 @@ def forward(setting: Setting) -> list[Row]:
     with torch.inference_mode():
         exact = plain(*inputs)
         for precision in setting.precisions:
-            with Precision(precision, setting.device.type).autocast():
+            with left_out_if_it_fails(f"forward in {precision}"), Precision(precision, setting.device.type).autocast():
                 error, both = relative_error(ours(*inputs), exact), setting.time(*works)
                 rows.append(network_row("forward", setting, precision, both, error, flops, peak_gb(works[0])))
     return rows
@@ -152,8 +157,9 @@ def infer(setting: Setting) -> list[Row]:
         network = Precision(precision, setting.device.type).for_inference(setting.network("auto").eval())
         predictor = Predictor(network, [(image, image)], size, patch, device=setting.device, precision=precision)
         work = partial(predictor.paint, halves)
-        error, both = relative_error(work(), exact), setting.time(work, partial(explicit.paint, halves))
-        rows.append(network_row("infer", setting, precision, both, error, flops, peak_gb(work)))
+        with left_out_if_it_fails(f"infer in {precision}"):
+            error, both = relative_error(work(), exact), setting.time(work, partial(explicit.paint, halves))
+            rows.append(network_row("infer", setting, precision, both, error, flops, peak_gb(work)))
     return rows
 
 
@@ -177,11 +183,15 @@ def train(setting: Setting) -> list[Row]:
     exact, rows = _third_loss(Trainee(few, "explicit", "fp32", fused=False)), []
     flops = sample_cost(setting.network("explicit").config, "fp32").flops
     for precision in setting.precisions:
-        error = abs(_third_loss(Trainee(few, "auto", precision, fused=True)) / exact - 1)
-        ours, plain = Trainee(setting, "auto", precision, fused=True), Trainee(few, "explicit", precision, fused=False)
-        mine, other = interleaved(ours.step, plain.step, setting.repeats)
-        both = mine / setting.batch, other / few.batch
-        rows.append(network_row("train", setting, precision, both, error, flops, peak_gb(ours.step)))
+        with left_out_if_it_fails(f"train in {precision}"):
+            error = abs(_third_loss(Trainee(few, "auto", precision, fused=True)) / exact - 1)
+            ours, plain = (
+                Trainee(setting, "auto", precision, fused=True),
+                Trainee(few, "explicit", precision, fused=False),
+            )
+            mine, other = interleaved(ours.step, plain.step, setting.repeats)
+            both = mine / setting.batch, other / few.batch
+            rows.append(network_row("train", setting, precision, both, error, flops, peak_gb(ours.step)))
     return rows
 
 

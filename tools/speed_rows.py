@@ -1,8 +1,10 @@
 """A row of a measurement: a piece of work done our way and the plain way, in turn in one run."""
 
+import logging
 import math
 import re
 import statistics
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +49,16 @@ def interleaved(ours: Callable[[], Any], baseline: Callable[[], Any], repeats: i
     return medians[0], medians[1]
 
 
+@contextmanager
+def left_out_if_it_fails(work: str) -> Iterator[None]:
+    """What needs more memory than there is, or a kernel that there is not, costs its own row alone."""
+    try:
+        yield
+    except RuntimeError as error:
+        logging.warning("%s is left out: %s", work, textwrap.shorten(str(error), 200))
+        torch.cuda.empty_cache()
+
+
 def seconds(work: Callable[[], Any]) -> float:
     """How long it takes, on a GPU until it has finished."""
     wait()
@@ -57,8 +69,8 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def wait() -> None:
-    """Until a GPU, if there is one, has done all it was given."""
-    if torch.cuda.is_available():
+    """Until a GPU, if one is in use, has done all it was given."""
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
@@ -70,7 +82,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 
 def peak_gb(work: Callable[[], Any]) -> float:
     """The most memory meanwhile: of tensors on the GPU, or of this process; NaN where the system does not tell."""
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
         work()
         return torch.cuda.max_memory_allocated() / 1e9

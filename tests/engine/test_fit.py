@@ -91,3 +91,12 @@ def test_a_run_trains_so_and_says_so(config, tmp_path, room, capsys, caplog, siz
     assert '"model.checkpointing": "auto"' in (config.out_dir / "config.json").read_text()
     run(replace(with_optim(config, steps=7), model=named.model))
     assert "model.checkpointing" not in caplog.text
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("max", 100), ("70", 60), ("1000", 100), (None, 100)])
+def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch, limit, expected):
+    monkeypatch.setattr(fit, "GROUP", tmp_path)
+    if limit:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "memory.current").write_text("10\n")
+    assert min(100, fit._free_in_container(100)) == expected

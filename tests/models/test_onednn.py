@@ -1,9 +1,13 @@
 """Products by oneDNN: as PyTorch's own, used where nothing else is asked for, and nowhere else."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models import onednn
 from models.onednn import PackedLinear, product
 
 ONEDNN = torch.ops.mkldnn._linear_pointwise.default
@@ -71,3 +75,21 @@ def test_a_packed_layer_follows_its_weights_and_has_gradients():
     layer(x).sum().backward()
     torch.testing.assert_close(layer.weight.grad, x.sum((0, 1)).expand(3, -1))
     assert layer.state_dict().keys() == {"weight", "bias"}
+
+
+def test_a_packed_layer_may_be_copied_saved_and_given_other_weights():
+    layer, x = PackedLinear(7, 3), matrices()[0]
+    with torch.no_grad():
+        layer(x)
+        torch.testing.assert_close(pickle.loads(pickle.dumps(copy.deepcopy(layer)))(x), layer(x))
+        layer.load_state_dict({"weight": torch.ones(3, 7), "bias": torch.zeros(3)}, assign=True)
+        torch.testing.assert_close(layer(x), x.sum(-1, keepdim=True).expand(-1, -1, 3))
+        assert layer.bfloat16()(x).dtype == torch.bfloat16
+
+
+def test_processors_that_cannot_pack_bf16_multiply_it_as_pytorch_does(monkeypatch):
+    monkeypatch.setattr(onednn, "_multiplies", lambda dtype: dtype == torch.float32)
+    layer = PackedLinear(7, 3).bfloat16()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), Seen() as seen:
+        assert layer(matrices()[0]).dtype == torch.bfloat16
+    assert ONEDNN not in seen.operations

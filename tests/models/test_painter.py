@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.optim import make_optimizer, set_lr, step_if
 from models import MODELS, Painter, attention, create_model, model_config
 from models.attention import BACKENDS, attend, fastest
 from models.vit import Memo, absolute_position, attend_in_windows, relative_table, share_query
@@ -332,6 +333,14 @@ def change_unnoticed(model):
     model.eval()
 
 
+def step_of_the_optimiser(model):
+    """Its fused kernel changes weights in a way that PyTorch does not note."""
+    optimizer = make_optimizer(model, 0.1, 1.0, (0.9, 0.999))
+    set_lr(optimizer, 0.1)
+    model(*canvases()).square().mean().backward()
+    step_if(optimizer, torch.tensor(True))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -340,6 +349,7 @@ def change_unnoticed(model):
         change_unnoticed,
         lambda model: model.load_state_dict({k: torch.randn_like(v) for k, v in model.state_dict().items()}),
         lambda model: model.double(),
+        step_of_the_optimiser,
     ],
 )
 def test_tables_that_were_kept_follow_the_weights(change):
@@ -354,6 +364,16 @@ def test_tables_that_were_kept_follow_the_weights(change):
     for _ in range(2):
         with torch.no_grad():
             assert torch.equal(model(*inputs), other(*inputs))
+
+
+def test_no_table_is_kept_in_training():
+    model = tiny().train()
+    with torch.no_grad():
+        before = model(*canvases())
+        for name, parameter in model.named_parameters():
+            if "rel_pos" in name:
+                parameter.data.mul_(3)  # unnoticed
+        assert not torch.equal(model(*canvases()), before)
 
 
 def test_tables_are_made_once_for_a_size(monkeypatch):

@@ -1,6 +1,7 @@
 """The measuring tool, on small networks and images: one JSON object, a table, errors that would be seen."""
 
 import json
+from mmap import mmap
 
 import numpy as np
 import pytest
@@ -75,6 +76,22 @@ def test_stages_stand_below_the_table():
     assert lines[-1].split() == ["decode", "10.50", "ms"]
 
 
+def test_a_row_that_fails_costs_no_other(monkeypatch, caplog):
+    attend = speed_network.attend
+
+    def fails(q, k, v, rows, cols, backend):
+        if backend == "sdpa":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return attend(q, k, v, rows, cols, backend)
+
+    monkeypatch.setattr(speed_network, "attend", fails)
+    setting = speed_network.Setting("painter_vit_tiny", (96, 48), torch.device("cpu"), 1, quick=True)
+    works = [row.work for row in speed_network.attention(setting)]
+    assert len(works) == 6
+    assert not any("sdpa" in work for work in works)
+    assert "sdpa attention in fp32 is left out: CUDA out of memory" in caplog.text
+
+
 def test_works_take_turns():
     order: list[str] = []
     speed_rows.interleaved(lambda: order.append("ours"), lambda: order.append("plain"), 3)
@@ -82,9 +99,8 @@ def test_works_take_turns():
 
 
 def test_memory_is_that_of_the_work():
-    before = speed_rows.peak_gb(lambda: None)
-    assert speed_rows.peak_gb(lambda: torch.ones(100_000_000)) > before + 0.35
-    assert speed_rows.peak_gb(lambda: None) < before + 0.1
+    held = speed_rows.peak_gb(lambda: mmap(-1, 400_000_000).write(bytes(400_000_000)))
+    assert held > speed_rows.peak_gb(lambda: None) + 0.3
 
 
 def test_errors_are_seen():
