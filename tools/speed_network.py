@@ -18,7 +18,7 @@ from engine.optim import parameter_groups
 from engine.precision import DTYPES, Name, Precision, fastest_precision
 from models import Painter, PainterConfig, model_config
 from models.attention import BACKENDS, Choice, attend
-from tools.speed_rows import Row, interleaved, left_out_if_it_fails, peak_gb, relative_error, row
+from tools.speed_rows import Row, interleaved, left_out_if_it_fails, peak_gb, relative_error, row, take_turns
 
 EXPLICIT_BATCH = 2  # all that the original gave a GPU
 
@@ -152,15 +152,22 @@ def infer(setting: Setting) -> list[Row]:
     halves = torch.randn(setting.batch, 3, *size, generator=torch.Generator().manual_seed(2))
     patch = plain.config.patch_size
     explicit = Predictor(partial(plain), [(image, image)], size, patch, device=setting.device)  # a mere function
-    exact, flops, rows = explicit.paint(halves), query_flops(plain.config), []
-    for precision in setting.precisions:
-        network = Precision(precision, setting.device.type).for_inference(setting.network("auto").eval())
-        predictor = Predictor(network, [(image, image)], size, patch, device=setting.device, precision=precision)
-        work = partial(predictor.paint, halves)
-        with left_out_if_it_fails(f"infer in {precision}"):
-            error, both = relative_error(work(), exact), setting.time(work, partial(explicit.paint, halves))
-            rows.append(network_row("infer", setting, precision, both, error, flops, peak_gb(work)))
-    return rows
+    exact, flops = explicit.paint(halves), query_flops(plain.config)
+    networks = {
+        p: Precision(p, setting.device.type).for_inference(setting.network("auto").eval()) for p in setting.precisions
+    }
+    works = {
+        p: partial(Predictor(x, [(image, image)], size, patch, device=setting.device, precision=p).paint, halves)
+        for p, x in networks.items()
+    }
+    errors = {p: relative_error(work(), exact) for p, work in works.items()}
+    baseline, *ours = (
+        t / setting.batch for t in take_turns([partial(explicit.paint, halves), *works.values()], setting.repeats)
+    )
+    return [
+        network_row("infer", setting, p, (taken, baseline), errors[p], flops, peak_gb(works[p]))
+        for p, taken in zip(setting.precisions, ours, strict=True)
+    ]
 
 
 def query_flops(config: PainterConfig) -> int:

@@ -6,7 +6,7 @@ import re
 import statistics
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,10 +43,15 @@ def row(work: str, ours_s: float, baseline_s: float, rel_error: float | None, **
 
 
 def interleaved(ours: Callable[[], Any], baseline: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Median seconds of both, which take turns so that other work on the machine disturbs both alike."""
-    pairs = [(seconds(ours), seconds(baseline)) for _ in range(repeats)]
-    medians = [statistics.median(times) for times in zip(*pairs, strict=True)]
-    return medians[0], medians[1]
+    """Median seconds of both."""
+    mine, other = take_turns([ours, baseline], repeats)
+    return mine, other
+
+
+def take_turns(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Median seconds of works that take turns, so that other work on the machine disturbs all alike."""
+    rounds = [[seconds(work) for work in works] for _ in range(repeats)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 @contextmanager
