@@ -5,10 +5,11 @@
     python tools/train.py demo
 
 Time: about six and a half minutes on two cores with bf16 instructions; 1.7 times that in fp32 (of 120 steps).
-Expected: held-out PSNR in dB, in four runs of two seeds (at this learning rate rounding alone changes a run by some dB),
-beside copying the input and the best of one colour: depth 16.6 to 17.6 (14.3, 16.0), ADE20K 15.5 to 17.8 (6.1, 14.9),
-instances 12.3 to 15.0 (6.8, 14.3), COCO semantic 15.4 to 17.4 (9.7, 13.5), pose 11.8 to 17.5 (7.8, 17.5), denoise 16.9 to
-19.8 (20.7, 13.3), derain 13.7 to 17.4 (15.7, 13.0), enhance 14.5 to 19.0 (8.7, 13.2): every task is begun, none is done.
+Expected: held-out PSNR in dB, in four runs of two seeds (at this learning rate rounding alone changes a run by
+some dB), beside copying the input and the best of one colour: depth 16.6 to 17.6 (14.3, 16.0), ADE20K 15.5 to
+17.8 (6.1, 14.9), instances 12.3 to 15.0 (6.8, 14.3), COCO semantic 15.4 to 17.4 (9.7, 13.5), pose 11.8 to 17.5
+(7.8, 17.5), denoise 16.9 to 19.8 (20.7, 13.3), derain 13.7 to 17.4 (15.7, 13.0), enhance 14.5 to 19.0 (8.7, 13.2):
+every task is begun, none is done.
 
 Chosen to learn fast from nothing, unlike the paper's: small canvases, patches of 4, one linear layer as head,
 merge after the first block, always the query half hidden, gentle crops and no jitter.
