@@ -17,7 +17,7 @@ from torch.nn.attention.flex_attention import flex_attention
 from models.onednn import product
 
 Name = Literal["explicit", "sdpa", "folded", "flex", "chunked"]
-Choice = Literal["auto", "explicit", "sdpa", "folded", "flex", "chunked"]
+Choice = Literal["auto", Name]
 Backend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 CHUNK_BYTES = 2**21  # of the scores that `chunked` computes at once: they stay in a processor's cache
