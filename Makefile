@@ -1,6 +1,6 @@
 # make demo   install, make a toy world of the eight data sets, train a small Painter on the CPU, show pictures
 # make test   install, run the whole test suite
-# make speed  install, measure a small network, the loader and decoding beside the plain ways, in about two minutes
+# make speed  install, measure a small network on a small canvas, the loader and decoding beside the plain ways, in about a minute
 # make lint   style and types alone
 # All install into .venv once, and again only when the requirements change. PYTHON=python3.12 picks another Python.
 
@@ -16,7 +16,7 @@ test: install
 	$(BIN)/python -m pytest
 
 speed: install
-	$(BIN)/python tools/speed.py all --quick --model painter_vit_small
+	$(BIN)/python tools/speed.py all --quick --model painter_vit_small --canvas 448 224
 
 lint: install
 	$(BIN)/ruff check .
