@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from PIL import Image
 
 from data.tasks import TASKS, Task
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do theirs,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and what nohup starts ignores this one
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks run fastest so, and the same everywhere
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)  # the same on any machine
 settings.load_profile("suite")

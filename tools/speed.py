@@ -12,7 +12,7 @@
 | decode  | paintings to labels on one core              | each pixel against each colour                       |
 
 Times are medians of seconds a sample; errors are relative, to the plain result (of networks: in explicit float32).
-On a CPU `train` takes a smaller network; keep the machine quiet.
+On a CPU `train` takes a smaller network; `--quick` decodes smaller pictures, no worst cases. Keep the machine quiet.
 """
 
 import json

@@ -1,10 +1,10 @@
 """Measure ways to share a training step out over ranks, side by side in one run.
 
     torchrun --nproc_per_node 2 tools/speed_ranks.py                               on GPUs, or two ranks on the CPU
-    torchrun --nproc_per_node 2 tools/speed_ranks.py --model painter_vit_large     the released network
+    torchrun --nproc_per_node 8 tools/speed_ranks.py --model painter_vit_base --canvas 896 448 --precision bf16
 
 Prints a row a way: seconds of an optimiser step (median over rounds in which all ways take turns), and the ratio to
-what training uses. Without data: random canvases that lie on the device.
+what training uses. All ways are in memory at once. Without data: random canvases that lie on the device.
 """
 
 import statistics
@@ -102,6 +102,8 @@ def main(
         device: where to compute
     """
     with one_line_errors(), joined(device) as world:
+        if min(accumulation, rounds) < 1:
+            raise ValueError(f"--accumulation {accumulation} and --rounds {rounds} must be 1 or more")
         arithmetic = Precision(precision, world.device.type)
         trainees = {name: Trainee(way, model, canvas, arithmetic, world) for name, way in ways(world).items()}
         seconds: dict[str, list[float]] = {name: [] for name in trainees}

@@ -67,8 +67,10 @@ def _attend(_: int) -> None:
 
 def _end_with_parent() -> None:
     """Return never: end the process when its parent is gone, or sends SIGTERM itself, as PyTorch does to stop it."""
-    parent, above = multiprocessing.parent_process(), os.getppid()
+    parent = multiprocessing.parent_process()
     assert parent
+    is_served = multiprocessing.get_start_method() == "forkserver"  # by a process between, which ends with the parent
+    above = os.getppid() if is_served else parent.pid  # which may be gone already
     while os.getppid() == above:
         heard = signal.sigtimedwait([signal.SIGTERM], 1.0)
         if heard and heard.si_pid == parent.pid:

@@ -283,8 +283,10 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_as_in_peace(config, tmp
     with two_ranks(peace) as script:
         assert script.wait(120) == 0
     with two_ranks(killed) as script:
+        wait_for(lambda: len(ranks_of(killed)) == 2)  # long before they train: to look takes time on a busy machine
+        victim = ranks_of(killed)[0]
         wait_for(lambda: read(killed.out_dir / "log.jsonl").count("train/loss") > 5)
-        os.kill(ranks_of(killed)[0], signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         assert "going on from" in script.communicate(timeout=120)[1]
         assert script.returncode == 0
     assert len(losses(peace.out_dir)) == 30

@@ -123,8 +123,8 @@ def script():
     """Runs SCRIPT with another line; returns the process and the ids of its loader processes, one of which hangs."""
     started = []
 
-    def run(line: str) -> tuple[subprocess.Popen, list[int]]:
-        command = [sys.executable, "-c", SCRIPT + line]
+    def run(line: str, before: str = SCRIPT) -> tuple[subprocess.Popen, list[int]]:
+        command = [sys.executable, "-c", before + line]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         pids = [int(pid) for pid in process.stdout.readline().split()]
@@ -142,8 +142,24 @@ def test_no_loader_process_outlives_a_parent_that_is_killed(script):
     assert len(pids) == 2
     assert not any(map(ended, pids))
     process.kill()
-    process.communicate()
     assert wait_until(lambda: all(map(ended, pids)), 15)
+    process.communicate()
+
+
+def test_no_loader_process_outlives_a_parent_that_is_killed_before_it_works(script):
+    line = """
+from torch.utils.data._utils import signal_handling
+signal_handling._set_worker_signal_handlers = lambda: time.sleep(2)
+batches = start(loader(Squares()))
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+time.sleep(1000)
+"""
+    process, pids = script(line, SCRIPT.partition("batches")[0])
+    process.kill()
+    assert len(pids) == 2
+    assert not any(map(ended, pids))
+    assert wait_until(lambda: all(map(ended, pids)), 15)
+    process.communicate()
 
 
 def test_a_program_ends_though_a_loader_process_hangs(script):
