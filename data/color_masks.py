@@ -6,7 +6,9 @@ Distances are L1. Pixels are counted by distinct colour: a noisy 480 x 640 image
 import itertools
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from data.palette import Palette
@@ -117,3 +119,20 @@ def _near(centers: Tensor, planes: Tensor, reach: int) -> Tensor:
 def _number(digits: Tensor, palette: Palette) -> Tensor:
     """Digits (..., 3) -> numbers."""
     return (digits[..., 0] * palette.bases[1] + digits[..., 1]) * palette.bases[2] + digits[..., 2]
+
+
+def centers_of(index: NDArray[np.uint16], num: int) -> NDArray[np.float64]:
+    """Mean row and column of each instance in an index map (H, W), (2, num); 0 of those it does not show.
+
+    Counted by runs of equal pixels in a row: there are a hundred times fewer.
+    """
+    is_last = np.ones(index.shape, bool)
+    np.not_equal(index[:, 1:], index[:, :-1], out=is_last[:, :-1])
+    last = np.flatnonzero(is_last)
+    length = np.diff(last, prepend=-1)
+    row, column = divmod(last, index.shape[1])
+    shown = index[row, column]
+    pixels, rows, twice_columns = (
+        np.bincount(shown, length * each, num + 1)[1:] for each in (1, row, 2 * column - length + 1)
+    )
+    return np.stack([rows, twice_columns / 2]) / pixels.clip(1)

@@ -9,11 +9,13 @@ import torch
 
 from engine.config import RunConfig
 from engine.cost import StepCost, Way, sample_cost
+from models import PainterConfig
 from util.dist import World, on_main
 
 WAYS: tuple[Way, ...] = ("none", "selective", "full")  # from the fastest to the smallest
 SHARE = 0.9  # of what is free; temporary buffers take some of the rest
 GROUP = Path("/sys/fs/cgroup")
+COPIES = 4  # of the pixels' channels that the head makes at once
 STATE_BYTES = 16  # of a parameter: weight, gradient and AdamW's two moments in fp32
 
 
@@ -42,6 +44,24 @@ def state_bytes(config: RunConfig, world: World, cost: StepCost) -> float:
 def activation_bytes(config: RunConfig, cost: StepCost) -> int:
     """What a forward pass of one rank keeps for its backward pass."""
     return cost.shared_bytes + config.optim.micro_batch * cost.saved_bytes
+
+
+def check_canvases(config: PainterConfig, size: tuple[int, int], num: int, device: torch.device) -> None:
+    """ValueError unless `num` canvases of twice `size` (H, W) fit into the free memory at once, to infer in float32."""
+    needed, room = num * inference_bytes(config, size), SHARE * free_memory(World(0, 1, 1, device))
+    if needed > room:
+        raise ValueError(
+            f"{num} prompts need about {needed / 1e9:.1f} GB and {room / 1e9:.1f} GB are free: "
+            f"give {max(1, int(room * num / needed))} or fewer, or a spatial ensemble"
+        )
+
+
+def inference_bytes(config: PainterConfig, size: tuple[int, int]) -> int:
+    """What a canvas of twice `size` (H, W) takes at most while it is painted: in the blocks, or in the head."""
+    pixels = 2 * size[0] * size[1]
+    head = pixels * (config.decoder_embed_dim if config.head == "light" else 3) * COPIES
+    blocks = pixels // config.patch_size**2 * config.embed_dim * (2 * (4 + config.mlp_ratio) + 4)
+    return 4 * int(max(head, blocks))
 
 
 def free_memory(world: World) -> float:

@@ -1,141 +1,179 @@
-"""Inference: the query below a prompt pair, its label hidden; the network paints it (paper, section 3.4).
+"""In-context painting: give pairs of an image and its painted label, and any other image is painted alike.
 
-The only place where prompts and queries meet.
+from engine.infer import Predictor
+
+predictor = Predictor.from_pretrained("painter.safetensors")
+predictor.set_prompts([("room.jpg", "room_depth.png")])
+depth = predictor.predict("kitchen.jpg", task="depth")  # (H, W) metres; .paint(...) is the painting itself
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property, partial
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from data.prompt import half_mask, query_half, stitch
-from data.transforms import Size, resize
-from engine.precision import Precision
+from data.tasks import Size, Task, task_named
+from data.tasks.base import resize_painted
+from data.transforms import resize
+from engine.fit import check_canvases
+from engine.inpaint import Half, Inpainter, Prompt
+from engine.precision import Name, Precision, fastest_precision
+from engine.pretrained import find_pretrained, load_painter
 from models import Painter
-from util.image import denormalize, normalize
+from util.dist import join_world
+from util.image import PictureLike, to_rgb, to_uint8
 
-Prompt = tuple[Image.Image, Image.Image]
-"""an image and its painted label, RGB of any size"""
-
-Model = Callable[..., Tensor]
-"""(images, targets (N, 3, 2H, W) normalised, mask (N, h, w)) -> painted canvases (N, 3, 2H, W), normalised"""
+Ensemble = Literal["feature", "spatial"]
+CANVASES = 8  # painted at once
 
 
 class Predictor:
-    """Paints queries as one or more prompt pairs show: called with images, or in two steps, prepare and paint.
-
-    `prepare` turns a query of any size into half a canvas, (3, H, W) normalised. It is a function that pickles
-    without the network, so that a loader's processes can do this work; `paint` takes them stacked.
-    """
+    """A Painter, prompts for it, and pictures of any kind and size to paint: files, Pillow images, arrays of bytes."""
 
     def __init__(
-        self,
-        model: Model,
-        prompts: Sequence[Prompt],
-        size: Size = (448, 448),
-        patch_size: int = 16,
-        query_interp: Literal["bicubic", "bilinear"] = "bicubic",
-        device: torch.device | str = "cpu",
-        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+        self, model: Painter, device: str = "auto", precision: Name | Literal["auto"] = "auto", side: int | None = None
     ) -> None:
-        """`size` (H, W) is that of half a canvas; `patch_size` and `device` are the model's.
+        """Takes over the network, whose weights get ready to infer.
 
-        prompts: several make a feature ensemble (SegGPT), by the model's argument `num_prompts`.
-        query_interp: queries are resized by Pillow's antialiased bicubic, or, as the original did for SIDD's
-        blocks, by OpenCV's bilinear. A Painter computes once what no query changes, and what only the prompt needs not
-        at all; its weights must stay as they are.
+        precision: auto is the fastest of the device, whose results differ by a thousandth; the paper's is fp32.
+        side: of the squares that prompts and queries become, in pixels; None: as trained.
         """
-        if any(side % patch_size for side in size):
-            raise ValueError(f"size {size} must be a multiple of the patches' {patch_size}")
-        if not prompts:
-            raise ValueError("no prompt is given; give at least one pair of an image and its painted label")
-        self.model, self.size, self.device, self.num_prompts = model, size, torch.device(device), len(prompts)
-        self.precision = Precision(precision, self.device.type)
-        self.prepare: Callable[[Image.Image], Tensor] = partial(half, size=size, interp=query_interp)
-        self.mask = half_mask((2 * size[0] // patch_size, size[1] // patch_size)).to(device)
-        images, labels = (torch.stack([half(x, size) for x in side]).to(device) for side in zip(*prompts, strict=True))
-        self.prompt_images, self.prompt_targets = images, stitch(labels, labels)
+        self.device = join_world(device).device
+        self.precision: Name = fastest_precision(self.device) if precision == "auto" else precision
+        self.model = Precision(self.precision, self.device.type).for_inference(model.eval().to(self.device))
+        height, width = model.config.img_size
+        self.size: Size = (side, side) if side else (height // 2, width)
+        self._inpainter: Inpainter | None = None
 
-    def __call__(self, queries: Sequence[Image.Image]) -> Tensor:
-        """One or more images of any size -> (N, 3, H, W), float64, 0..1 but not clipped: what `decode` takes."""
-        if not queries:
-            raise ValueError("no query is given; give at least one image")
-        return self.paint(torch.stack([self.prepare(query) for query in queries]))
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_hub_id: str | Path,
+        device: str = "auto",
+        precision: Name | Literal["auto"] = "auto",
+        side: int | None = None,
+        model: str | None = None,
+    ) -> "Predictor":
+        """From a weights file, a run's checkpoint, a folder of tools/export.py, or else the `user/model` of a hub.
 
-    @torch.inference_mode()
-    def paint(self, halves: Tensor) -> Tensor:
-        """Prepared queries (N, 3, H, W) -> their painted halves, as from calling the predictor.
-
-        Of an ensemble: the half below the first prompt. Below the others it is the same but for its first row of
-        pixels, where the head's convolution sees the prompt above. A module that is training is put into
-        evaluation mode meanwhile.
+        model: registered name of the network, for weights that do not tell; by default painter_vit_large.
+        Raises ValueError: one sentence that names the file and the cure.
         """
-        images = self._images(halves)
-        options: dict[str, Any] = {"num_prompts": self.num_prompts} if self.num_prompts > 1 else {}
-        mask = self.mask.expand(len(images), -1, -1)
-        with _evaluating(self.model), self.precision.autocast():
-            if isinstance(self.model, Painter):
-                targets = self._known_targets or self._targets(len(halves))
-                painted = self.model(images, targets, mask, **options, query_only=True)
-            else:
-                painted = query_half(self.model(images, self._targets(len(halves)), mask, **options))
-        return denormalize(painted[:: self.num_prompts].float().double())
+        return cls(load_painter(find_pretrained(path_or_hub_id), model)[0], device, precision, side)
 
-    @cached_property
-    def _known_targets(self) -> list[Tensor] | None:
-        """What a Painter that merges knows of the prompts' targets before it sees a query."""
-        if not isinstance(self.model, Painter) or self.model.config.merge_after is None:
-            return None
-        mask = self.mask.expand(self.num_prompts, -1, -1)
-        return self.model.target_states(self.prompt_targets, mask, num_prompts=self.num_prompts)
+    def set_prompts(
+        self,
+        prompts: Sequence[tuple[PictureLike | Tensor, PictureLike | Tensor]],
+        ensemble: Ensemble = "feature",
+        instances: bool = False,
+    ) -> "Predictor":
+        """Pairs of an image and its painted label, which all that follows is painted after; returns itself.
 
-    def canvases(self, halves: Tensor) -> tuple[Tensor, Tensor]:
-        """Stitched images and targets (N * prompts, 3, 2H, W), normalised, each query below all prompts in turn.
-
-        Below the prompt's target lies the same again, which the mask hides.
+        Several are an ensemble (SegGPT): of features, which costs as many canvases for each query; or spatial, a grid
+        of all of them shrunk into one prompt. A pair may be tensors, half canvases as prompts are learned.
+        instances: tells a SegGPT that the prompts show single objects, and not all of a class.
         """
-        return self._images(halves), self._targets(len(halves))
+        if instances and not self.model.config.type_tokens:
+            raise ValueError("this network has no type tokens, which only SegGPT's have; leave `instances` out")
+        num = len(prompts) if ensemble == "feature" else 1
+        check_canvases(self.model.config, self.size, num, self.device)
+        pairs = [_pair(*pair, number) for number, pair in enumerate(prompts, 1)]
+        if ensemble == "spatial" and pairs:
+            pairs = [grid(pairs, self.size)]
+        self._inpainter = Inpainter(
+            self.model,
+            pairs,
+            self.size,
+            self.model.config.patch_size,
+            device=self.device,
+            precision=self.precision,
+            token_type=int(instances),
+        )
+        return self
 
-    def _images(self, halves: Tensor) -> Tensor:
-        assert halves.shape[1:] == (3, *self.size)
-        queries = self._send(halves).repeat_interleave(self.num_prompts, dim=0)
-        return stitch(self.prompt_images.repeat(len(halves), 1, 1, 1), queries)
+    @overload
+    def paint(self, image: PictureLike) -> NDArray[np.uint8]: ...  # type: ignore[overload-overlap]  # str
+    @overload
+    def paint(self, image: Sequence[PictureLike]) -> list[NDArray[np.uint8]]: ...
+    def paint(self, image: PictureLike | Sequence[PictureLike]) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
+        """The painted label of a picture, (H, W, 3) bytes of its size; of several, a list."""
+        images, is_one = _pictures(image)
+        found = [
+            to_picture(painted, one.size[::-1]) for one, painted in zip(images, self.paintings(images), strict=True)
+        ]
+        return found[0] if is_one else found
 
-    def _targets(self, num_queries: int) -> Tensor:
-        return self.prompt_targets.repeat(num_queries, 1, 1, 1)
+    def predict(self, image: PictureLike | Sequence[PictureLike], task: str | Task) -> Any:
+        """The label of a picture in units for people, in its size: NumPy's arrays; of several, a list.
 
-    def _send(self, halves: Tensor) -> Tensor:
-        """To the device; the host does not wait until it is there."""
-        halves = halves.pin_memory() if self.device.type == "cuda" and not halves.is_cuda else halves
-        return halves.to(self.device, non_blocking=True)
+        task: which one the prompts show, such as depth: metres (H, W), float32; ade20k_semantic: classes (H, W), bytes;
+        instance: masks (N, H, W) and scores (N,); pose: keypoints (17, 3), x, y, score; denoise: bytes (H, W, 3).
+        """
+        chosen = task if isinstance(task, Task) else task_named(task)
+        images, is_one = _pictures(image)
+        found = [
+            chosen.answer(chosen.label(painted, one.size[::-1]))
+            for one, painted in zip(images, self.paintings(images), strict=True)
+        ]
+        return found[0] if is_one else found
+
+    def paintings(self, images: Sequence[Image.Image]) -> Iterator[Tensor]:
+        """Of each image the painting (3, h, w) as tasks decode it: as large as half a canvas, 0..1 but not clipped."""
+        if self._inpainter is None:
+            raise ValueError("no prompt is set; call set_prompts with pairs of an image and its painted label")
+        step = max(1, CANVASES // self._inpainter.num_prompts)
+        for i in range(0, len(images), step):
+            yield from self._inpainter(images[i : i + step]).cpu()
 
 
-def half(image: Image.Image, size: Size, interp: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
-    """An image as half a canvas, (3, H, W) normalised; computed in float64 as in the original."""
-    image = image.convert("RGB")
-    values: NDArray[Any]
-    if interp == "bicubic":
-        values = np.array(resize(image, size, "bicubic")) / 255
-    else:
-        values = cv2.resize(np.asarray(image, np.float32) / 255, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return normalize(torch.from_numpy(values).double().permute(2, 0, 1)).float()
+def to_picture(painted: Tensor, size: Size) -> NDArray[np.uint8]:
+    """A painting (3, h, w) -> (H, W, 3) bytes of `size`: bicubic, clipped, rounded."""
+    return to_uint8(resize_painted(painted, size, "bicubic"))
 
 
-@contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    """A module that is training is in evaluation mode inside, and training again after."""
-    if not (isinstance(model, nn.Module) and model.training):
-        yield
-        return
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()
+def grid(prompts: Sequence[tuple[Half, Half]], size: Size) -> tuple[Image.Image, Image.Image]:
+    """Prompts side by side in a square grid that is one prompt of `size` (SegGPT's spatial ensemble).
+
+    Cells that would stay empty show the first ones again. Raises ValueError on tensors.
+    """
+    if any(isinstance(half, Tensor) for pair in prompts for half in pair):
+        raise ValueError("learned prompts are whole canvases; combine them as an ensemble of features")
+    images, targets = zip(*prompts, strict=True)
+    return _tiled(images, size, "bicubic"), _tiled(targets, size, "nearest")
+
+
+def _tiled(images: Sequence[Image.Image], size: Size, interp: Literal["bicubic", "nearest"]) -> Image.Image:
+    side = next(n for n in range(1, len(images) + 1) if n * n >= len(images))
+    rows, columns = (np.linspace(0, length, side + 1).round().astype(int).tolist() for length in size)
+    sheet = Image.new("RGB", size[::-1])
+    for cell in range(side * side):
+        (top, bottom), (left, right) = rows[cell // side :][:2], columns[cell % side :][:2]
+        sheet.paste(resize(images[cell % len(images)], (bottom - top, right - left), interp), (left, top))
+    return sheet
+
+
+def _pair(image: PictureLike | Tensor, target: PictureLike | Tensor, number: int) -> Prompt:
+    """A prompt as pictures in RGB; ValueError if both are not of one size."""
+    found = [
+        side if isinstance(side, Tensor) else to_rgb(side, f"the {name} of prompt {number}")
+        for name, side in (("image", image), ("target", target))
+    ]
+    sizes = [side.size for side in found if isinstance(side, Image.Image)]
+    if len(set(sizes)) > 1:
+        (w, h), (target_w, target_h) = sizes
+        raise ValueError(
+            f"prompt {number}: its image is {w} x {h} but its target {target_w} x {target_h} pixels; "
+            "give the painted label of this very image"
+        )
+    return found[0], found[1]
+
+
+def _pictures(image: PictureLike | Sequence[PictureLike]) -> tuple[list[Image.Image], bool]:
+    """All as RGB, and whether it was one alone."""
+    if isinstance(image, str | Path | Image.Image | np.ndarray):
+        return [to_rgb(image)], True
+    return [to_rgb(one, f"picture {number}") for number, one in enumerate(image, 1)], False

@@ -1,6 +1,8 @@
 """A network from its weights: a run's checkpoint and an exported file tell what they are, others are told by a name."""
 
 import json
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,47 @@ from safetensors.torch import save
 
 from engine.precision import DTYPES
 from models import Painter, PainterConfig, model_config
-from models.weights import load_strict, read_weights
+from models.weights import SUFFIXES, load_strict, read_weights
 from util.files import write
 from util.sealed import SEAL, read_seal
 
 DEFAULT_MODEL = "painter_vit_large"  # of weights that do not tell their network
 CONFIG = "painter_config"  # where an exported file tells it
+FILES = "config.json", "model.safetensors"  # of a folder to publish, and of a model on a hub
+
+
+def find_pretrained(path_or_hub_id: str | Path) -> Path:
+    """A path that is there as it is; of `user/model` on a hub the folder that it is, or was before, downloaded to."""
+    path = Path(path_or_hub_id)
+    if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path_or_hub_id)) or path.suffix in SUFFIXES:
+        return path
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(str(path_or_hub_id), allow_patterns=list(FILES)))
+    except ImportError:
+        raise ValueError(f"{path} is no file here; for models of a hub, pip install huggingface_hub") from None
+    except Exception as error:  # its client and the network below each raise their own kinds
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160)
+        raise ValueError(
+            f"{path} is no file here, and no model that can be had from the hub ({reason}); give the path of weights"
+        ) from None
+
+
+def save_pretrained(folder: Path, painter: Painter, config: dict[str, Any], precision: str = "fp32") -> Path:
+    """Write a folder as hubs have it, config.json and model.safetensors; `load_painter` reads it."""
+    write(folder / FILES[0], json.dumps(config, indent=1).encode())
+    return save_painter(folder / FILES[1], painter, config, precision)
 
 
 def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str, Any]]:
-    """A network in evaluation mode with the weights of a file or checkpoint, and the config of its run.
+    """A network in evaluation mode with the weights of a file, a checkpoint or a folder of FILES, and its run's config.
 
     Of files that do not know their network `name` tells it, in the registry of models, by default the released
     ViT-L, and the config is empty. Raises ValueError on weights that do not fit exactly.
     """
     path = path.resolve() if path.is_dir() else path  # `last` may move on meanwhile
+    path = path / FILES[1] if (path / FILES[1]).is_file() else path
     weights, config = read_weights(path), _told_config(path)
     told = None if name else _told_model(config, path)
     model = Painter(told or model_config(name or DEFAULT_MODEL))
@@ -35,15 +63,16 @@ def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str
     return model.eval(), config
 
 
-def save_painter(path: Path, painter: Painter, config: dict[str, Any], precision: str = "fp32") -> None:
+def save_painter(path: Path, painter: Painter, config: dict[str, Any], precision: str = "fp32") -> Path:
     """Write weights and config as one .safetensors file that `load_painter` reads; `precision` is that of the weights.
 
-    Raises ValueError on another suffix.
+    Returns its path; raises ValueError on another suffix.
     """
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} must end in .safetensors")
     weights = {name: value.to(DTYPES[precision]).contiguous() for name, value in painter.state_dict().items()}
     write(path, save(weights, {"format": "pt", CONFIG: json.dumps(config)}))
+    return path
 
 
 def _told_config(path: Path) -> dict[str, Any]:
@@ -55,9 +84,15 @@ def _told_config(path: Path) -> dict[str, Any]:
     with safe_open(path, "pt") as file:
         text = (file.metadata() or {}).get(CONFIG, "{}")
     try:
-        return dict(json.loads(text))
+        return dict(json.loads(text)) or _neighbour(path)
     except (ValueError, TypeError):
         return {}
+
+
+def _neighbour(path: Path) -> dict[str, Any]:
+    """What stands in the config.json beside model.safetensors, where that tells nothing itself."""
+    config = path.with_name(FILES[0])
+    return dict(json.loads(config.read_bytes())) if path.name == FILES[1] and config.is_file() else {}
 
 
 def _told_model(config: dict[str, Any], path: Path) -> PainterConfig | None:

@@ -21,7 +21,6 @@ from data.tasks.semantic import ADE20K_SEMANTIC, IGNORE, read_ade
 from eval.benchmark import Benchmark, Case, Picture, Record
 from eval.command import main
 from eval.metrics.semantic import confusion, dense, semantic_scores, sparse
-from util.files import write_png
 from util.image import check_same_size, read_rgb
 from util.visualize import mistakes
 
@@ -84,10 +83,6 @@ class AdeSemantic(Benchmark):
     def quality(self, record: Record) -> float:
         """The image's own mIoU."""
         return self.scores(record)["mIoU"]
-
-    def save(self, pred: NDArray[np.uint8], stem: Path) -> None:
-        """Classes from 1, as annotations have them."""
-        write_png(stem, pred + np.uint8(1))
 
     def show(self, pred: NDArray[np.uint8], case: Case) -> Mapping[str, Picture]:
         """The palette's colours; errors are red, what is not labelled is black."""

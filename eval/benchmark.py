@@ -9,16 +9,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from data.pairs import Pair
 from data.roots import Roots
 from data.tasks import Interp, Task
+from data.tasks.base import Picture
 from eval.paper import HEADLINE
 
-Picture = NDArray[np.uint8]  # (H, W, 3)
 Record = dict[str, Any]
 """what measuring a query leaves: plain JSON values, of which the data set's metrics are made"""
 
@@ -107,9 +106,9 @@ class Benchmark(ABC):
     def quality(self, record: Record) -> float:
         """What tells the best query from the worst; more is better, NaN: no part in it."""
 
-    @abstractmethod
     def save(self, pred: Any, stem: Path) -> None:
-        """Write a prediction as `stem`.png, in the data set's own format, and other files that begin with `stem`."""
+        """Write a prediction as `stem`.png, in the data set's own format, or as other files that begin with `stem`."""
+        self.views[0].save(pred, stem)
 
     @abstractmethod
     def show(self, pred: Any, case: Case) -> Mapping[str, Picture]:

@@ -23,14 +23,14 @@ from data.detections import Detection, read_detections
 from data.pairs import Pair
 from data.person_crop import CROP, NUM_JOINTS, Person, center_scale, flip, to_photo
 from data.roots import Roots, find, names
+from data.skeletons import compared, drawn
 from data.tasks import Task
 from data.tasks.base import to_pixels
-from data.tasks.pose import COCO_POSE, average_flipped, heatmaps, keypoints
+from data.tasks.pose import COCO_POSE, VISIBLE, average_flipped, heatmaps, keypoints
 from eval.benchmark import Benchmark, Case, Picture, Record
 from eval.command import main
-from eval.metrics.keypoints import VISIBLE, FoundPerson, average_precision, keypoint_results
+from eval.metrics.keypoints import FoundPerson, average_precision, keypoint_results
 from eval.persons import Annotated, read_annotated, shown, similarity
-from eval.skeletons import compared, drawn
 from util.files import write_png
 from util.image import read_rgb
 
@@ -148,14 +148,14 @@ class CocoPose(Benchmark):
 
     def save(self, pred: Skeleton, stem: Path) -> None:
         """The crop with the skeleton drawn on it."""
-        write_png(stem, drawn(pred.crop, pred.points, pred.points[:, 2] > VISIBLE))
+        write_png(stem, COCO_POSE.draw(pred.points, pred.crop))
 
     def show(self, pred: Skeleton, case: Case) -> Mapping[str, Picture]:
         """Keypoints that count, and labelled joints; `error`: found ones red, the true gray, white lines between."""
         (points, crop), true = pred, case.truth.plain
         seen = points[:, 2] > VISIBLE
         return {
-            "decoded": drawn(crop, points, seen),
+            "decoded": COCO_POSE.draw(points, crop),
             "truth": drawn(crop, true.crop_joints, true.visible),
             "error": compared(crop, points, seen, true.crop_joints, true.visible),
         }

@@ -28,7 +28,7 @@ class Options:
     data_root: tuple[Path, ...] = (Path("datasets"),)
     """data roots, searched in order"""
     prompt: str | None = None
-    """name of a training pair, or random:SEED to draw one; by default the paper's"""
+    """name of a training pair, a prompt file (.safetensors), or random:SEED to draw a pair; by default the paper's"""
     out_dir: Path | None = None
     """folder of this run's results; by default results/NAME"""
     batch_size: int = 8

@@ -18,7 +18,7 @@ from data.tasks.restoration import DERAIN
 from eval.benchmark import Case, Record, means
 from eval.command import main
 from eval.metrics.restoration import psnr_y, ssim_y
-from eval.restored import Degraded, Restored, degraded, to_bytes
+from eval.restored import Degraded, Restored, degraded
 
 FOLDER = "derain/test"
 SETS = ("Rain100L", "Rain100H", "Test100", "Test1200", "Test2800")
@@ -48,7 +48,8 @@ class Derain(Restored):
 
     def measure(self, pred: NDArray[Any], case: Case) -> Record:
         """Two numbers; ValueError if a side is below 11 pixels."""
-        return {"psnr": psnr_y(to_bytes(pred), case.truth), "ssim": ssim_y(to_bytes(pred), case.truth)}
+        shown = self.task.answer(pred)
+        return {"psnr": psnr_y(shown, case.truth), "ssim": ssim_y(shown, case.truth)}
 
     def summarise(self, records: Sequence[Record], queries: Sequence[Degraded]) -> dict[str, float]:
         """Of each set, and the mean of these."""

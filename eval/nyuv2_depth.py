@@ -20,7 +20,6 @@ from data.tasks.depth import MAX_MM, NYUV2_DEPTH, SYNC, TEST
 from eval.benchmark import Benchmark, Case, Picture, Record, means
 from eval.command import main
 from eval.metrics.depth import depth_errors
-from util.files import write_png
 from util.image import check_same_size, read_rgb, read_uint16
 from util.visualize import heat
 
@@ -86,10 +85,6 @@ class NyuDepth(Benchmark):
     def quality(self, record: Record) -> float:
         """The less RMSE the better."""
         return -record["rms"]
-
-    def save(self, pred: NDArray[np.int32], stem: Path) -> None:
-        """A 16-bit PNG of millimetres."""
-        write_png(stem, pred.astype(np.uint16))
 
     def show(self, pred: NDArray[np.int32], case: Case) -> Mapping[str, Picture]:
         """Near is blue, far is red; errors of 1 m and more are pale yellow."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from data.tasks import Size
 from data.transforms import resize
-from engine.infer import Predictor, half
+from engine.inpaint import Inpainter, half
 from eval.benchmark import Benchmark, Case
 from eval.prompts import Prompt
 from models import Painter
@@ -46,8 +46,8 @@ class Network:
         interp = benchmark.query_interp
         self.views = benchmark.views
         self.prepare: Callable[[Case], Tensor] = partial(_halves, size=size, interp=interp)
-        self.predictors = {
-            task: Predictor(model, [pair], size, model.config.patch_size, interp, device, precision)
+        self.inpainters = {
+            task: Inpainter(model, [pair], size, model.config.patch_size, interp, device, precision)
             for task, pair in zip(benchmark.tasks, prompt.pairs, strict=True)
         }
 
@@ -55,9 +55,9 @@ class Network:
         """The views of each task in one go."""
         halves = torch.stack(list(batch))  # (N, V, 3, H, W)
         painted: dict[int, Tensor] = {}  # by view, (N, 3, H, W)
-        for task, predictor in self.predictors.items():
+        for task, inpainter in self.inpainters.items():
             mine = [i for i, view in enumerate(self.views) if view is task]
-            found = predictor.paint(halves[:, mine].flatten(0, 1)).unflatten(0, (len(batch), -1))
+            found = inpainter.paint(halves[:, mine].flatten(0, 1)).unflatten(0, (len(batch), -1))
             if not found.isfinite().all():
                 raise ValueError("the network paints values that are not finite: its weights are broken, or overflow")
             painted |= dict(zip(mine, found.unbind(1), strict=True))

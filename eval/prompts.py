@@ -1,6 +1,8 @@
 """The prompt of a benchmark: a training pair for each of its tasks, found by name."""
 
 import difflib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,8 @@ from PIL import Image
 from data.pairs import Pair, read_pair, read_pairs
 from data.roots import Absent, Roots, find, has, places
 from data.tasks import Task
+from engine.inpaint import Prompt as PromptPair
+from engine.prompts import SUFFIX, read_prompt_file
 from eval.benchmark import Benchmark
 from util.image import check_same_size
 
@@ -21,21 +25,33 @@ class Prompt(NamedTuple):
 
     name: str
     kind: str
-    """searched: the paper's; random: drawn; given: any other"""
-    pairs: list[tuple[Image.Image, Image.Image]]
+    """searched: the paper's; random: drawn; given: any other; or as a prompt file says"""
+    pairs: Sequence[PromptPair]
 
 
 def read_prompt(benchmark: Benchmark, roots: Roots, name: str | None) -> Prompt:
     """The pairs called `name`, such as `study_room_0005b/rgb_00094`; None: the paper's; `random:SEED`: drawn.
 
-    Files that preparation has painted come first, then the training lists. ValueError lists names that there are.
+    Or those of a prompt file, NAME.safetensors. Files that preparation has painted come first, then the training
+    lists. ValueError lists names that there are.
     """
     if name is None or name == benchmark.prompt:
         return Prompt(benchmark.prompt, "searched", _pairs(benchmark, roots, benchmark.prompt))
+    if name.endswith(SUFFIX):
+        return _of_file(benchmark, Path(name))
     if name.startswith("random:"):
         drawn = _draw(candidates(benchmark, roots), name)
         return Prompt(drawn, "random", _pairs(benchmark, roots, drawn))
     return Prompt(name, "given", _pairs(benchmark, roots, name))
+
+
+def _of_file(benchmark: Benchmark, path: Path) -> Prompt:
+    stored, due = read_prompt_file(path), [task.name for task in benchmark.tasks]
+    if missing := [name for name in due if name not in stored.pairs]:
+        raise ValueError(
+            f"{path} is a prompt for {', '.join(stored.pairs)}; {benchmark.name} needs one for {', '.join(missing)}"
+        )
+    return Prompt(path.stem, str(stored.facts.get("kind", "given")), [stored.pairs[name] for name in due])
 
 
 def candidates(benchmark: Benchmark, roots: Roots) -> list[str]:

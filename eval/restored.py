@@ -12,7 +12,6 @@ from data.roots import Roots, find
 from data.tasks import Entry, Interp
 from data.tasks.restoration import Restoration
 from eval.benchmark import Benchmark, Case, Picture, Record, means
-from util.files import write_png
 from util.image import check_same_size, read_rgb
 from util.visualize import heat
 
@@ -64,19 +63,10 @@ class Restored(Benchmark):
         """PSNR."""
         return record["psnr"]
 
-    def save(self, pred: NDArray[Any], stem: Path) -> None:
-        """Truncated to 8 bits, as the original wrote them."""
-        write_png(stem, to_bytes(pred))
-
     def show(self, pred: NDArray[Any], case: Case) -> Mapping[str, Picture]:
         """The error of the worst channel; an eighth of the range and more is pale yellow."""
         error = np.abs(pred - case.truth / 255).max(axis=-1)
-        return {"decoded": to_bytes(pred), "truth": case.truth, "error": heat(8 * error, inferno=True)}
-
-
-def to_bytes(pred: NDArray[Any]) -> Picture:
-    """Values of 0..1 as 8 bits, truncated."""
-    return (pred * 255).astype(np.uint8)
+        return {"decoded": self.task.answer(pred), "truth": case.truth, "error": heat(8 * error, inferno=True)}
 
 
 def degraded(roots: Roots, entries: Sequence[Entry], folder: str = "") -> list[Degraded]:

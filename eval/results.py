@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from engine.inpaint import Prompt as PromptPair
+from engine.inpaint import picture_of
 from eval.benchmark import Benchmark, Case, Picture, Query, Record
 from eval.painters import Paints
 from eval.paper import METRICS, PAPER
@@ -72,7 +73,7 @@ def digest(path: Path) -> str:
 def show_some(
     benchmark: Benchmark,
     paints: Paints,
-    prompt: Sequence[tuple[Image.Image, Image.Image]],
+    prompt: Sequence[PromptPair],
     queries: Sequence[Query],
     records: Sequence[Record],
     folder: Path,
@@ -92,17 +93,15 @@ def show_some(
     return found
 
 
-def _strip(
-    benchmark: Benchmark, paints: Paints, prompt: Sequence[tuple[Image.Image, Image.Image]], case: Case
-) -> dict[str, Picture]:
+def _strip(benchmark: Benchmark, paints: Paints, prompt: Sequence[PromptPair], case: Case) -> dict[str, Picture]:
     """Prompt, query, paintings, decoded, truth, error."""
     (painted,) = paints.paint([paints.prepare(case)])
     tasks = benchmark.tasks
     first = [painted[benchmark.views.index(task)] for task in tasks]  # of each task; not the mirror image too
     name = dict(zip(tasks, [""] if len(tasks) == 1 else [f" {task.name}" for task in tasks], strict=True))
-    columns = {"prompt": np.asarray(prompt[0][0].convert("RGB"))} if prompt else {}
+    columns = {"prompt": picture_of(prompt[0][0])} if prompt else {}
     for task, (_, target) in (dict(zip(tasks, prompt, strict=True)) if prompt else {}).items():
-        columns[f"prompt target{name[task]}"] = np.asarray(target.convert("RGB"))
+        columns[f"prompt target{name[task]}"] = picture_of(target)
     columns["query"] = np.asarray(case.images[0].convert("RGB"))
     columns |= {f"painted{name[t]}": to_uint8(x) for t, x in zip(tasks, first, strict=True)}
     return columns | dict(benchmark.show(benchmark.decode(painted, case), case))

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from data.roots import Roots, places
 from data.tasks import Size
+from engine.inpaint import Half
+from engine.inpaint import Prompt as PromptPair
 from engine.precision import Name, Precision
 from engine.pretrained import load_painter
 from eval.benchmark import Benchmark, Query
@@ -39,7 +41,7 @@ class Subject(NamedTuple):
     """What is evaluated."""
 
     paints: Paints
-    prompt: Sequence[tuple[Image.Image, Image.Image]]
+    prompt: Sequence[PromptPair]
     """the prompt pair of each task; none of an oracle"""
     facts: dict[str, Any]
     """for results.json"""
@@ -48,7 +50,7 @@ class Subject(NamedTuple):
     def identity(self) -> dict[str, Any]:
         """What decides the numbers."""
         decisive = ("prompt", "oracle", "model", "size", "precision")
-        pixels = [zlib.crc32(image.convert("RGB").tobytes()) for pair in self.prompt for image in pair]
+        pixels = [zlib.crc32(_bytes(half)) for pair in self.prompt for half in pair]
         checkpoint = (self.facts["checkpoint"] or {}).get("sha256")
         painter = versions().get("painter")
         return {key: self.facts[key] for key in decisive} | {
@@ -56,6 +58,10 @@ class Subject(NamedTuple):
             "pixels of the prompt": pixels,
             "version of painter": painter,
         }
+
+
+def _bytes(half: Half) -> bytes:
+    return half.numpy().tobytes() if isinstance(half, Tensor) else half.convert("RGB").tobytes()
 
 
 def network(

@@ -25,6 +25,7 @@ from util.sealed import SEAL, check_seal
 
 warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 MODEL = "model."  # before the names of weights in a run's checkpoint
 UNUSED = ("cls_token",)
 UNUSED_MAE_DECODER = (  # of a full MAE file; three of the names are also Painter's, for other parts
@@ -136,8 +137,8 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         inside = f"{path}/last" if (path / "last").exists() else "the path of the weights file in it"
         raise ValueError(f"{path} is a directory: give {inside}")
-    if path.suffix.lower() not in (".safetensors", ".pth", ".pt", ".bin"):
-        raise ValueError(f"{path} has an unknown suffix: weights end in .safetensors, .pth, .pt or .bin")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} has an unknown suffix: weights end in {', '.join(SUFFIXES)}")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read by this user: give it read permission")
     if path.stat().st_size == 0:

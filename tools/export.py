@@ -3,6 +3,8 @@
     python tools/export.py runs/painter_vit_large/last painter.safetensors
     python tools/export.py runs/painter_vit_large/last painter.safetensors --precision bf16
 
+    python tools/export.py runs/painter_vit_large/last painter     a folder with config.json, as hubs have it
+
 Takes any weights that Painter reads. The result is for --ckpt, --init and any reader of .safetensors.
 """
 
@@ -12,7 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from engine.pretrained import load_painter, save_painter
+from engine.pretrained import load_painter, save_painter, save_pretrained
 from util.parallel import one_line_errors
 
 
@@ -23,7 +25,7 @@ class Options:
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """a checkpoint folder of a run, or a weights file"""
     out: Annotated[Path, tyro.conf.Positional]
-    """the file to write, ending in .safetensors"""
+    """the file to write, ending in .safetensors; or a folder, of config.json and model.safetensors"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """of the weights in it; bf16 and fp16 take half the room"""
     model: str | None = None
@@ -35,9 +37,10 @@ def main() -> None:
     with one_line_errors():
         options = tyro.cli(Options, prog="tools/export.py", description=__doc__, use_underscores=True)
         painter, config = load_painter(options.checkpoint, options.model)
-        save_painter(options.out, painter, config, options.precision)
+        write = save_painter if options.out.suffix else save_pretrained
+        file = write(options.out, painter, config, options.precision)
         millions = sum(p.numel() for p in painter.parameters()) / 1e6
-        print(f"{options.out}: {millions:.1f} M parameters, {options.out.stat().st_size / 1e6:.1f} MB")
+        print(f"{file}: {millions:.1f} M parameters, {file.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch.optim import AdamW
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.cost import matmul_rate, sample_cost
-from engine.infer import Predictor
+from engine.inpaint import Inpainter
 from engine.loss import masked_loss
 from engine.optim import parameter_groups
 from engine.precision import DTYPES, Name, Precision, fastest_precision
@@ -151,13 +151,13 @@ def infer(setting: Setting) -> list[Row]:
     image = Image.effect_noise(size[::-1], 80).convert("RGB")
     halves = torch.randn(setting.batch, 3, *size, generator=torch.Generator().manual_seed(2))
     patch = plain.config.patch_size
-    explicit = Predictor(partial(plain), [(image, image)], size, patch, device=setting.device)  # a mere function
+    explicit = Inpainter(partial(plain), [(image, image)], size, patch, device=setting.device)  # a mere function
     exact, flops = explicit.paint(halves), query_flops(plain.config)
     networks = {
         p: Precision(p, setting.device.type).for_inference(setting.network("auto").eval()) for p in setting.precisions
     }
     works = {
-        p: partial(Predictor(x, [(image, image)], size, patch, device=setting.device, precision=p).paint, halves)
+        p: partial(Inpainter(x, [(image, image)], size, patch, device=setting.device, precision=p).paint, halves)
         for p, x in networks.items()
     }
     errors = {p: relative_error(work(), exact) for p, work in works.items()}

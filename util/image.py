@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_PIXELS = 64_000_000  # a photograph of 8000 x 8000; more is a mistake or an attack
 
+PictureLike = Image.Image | NDArray[Any] | str | Path
+"""whatever shows one picture: a Pillow image, an array, a file"""
+
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "PPM", "GIF")  # none that runs another program
 
 _EIGHT_BIT = ("RGB", "RGBA", "L", "LA", "P", "1")
@@ -22,13 +26,33 @@ _SIXTEEN_BIT = ("I;16", "I;16B", "I")
 
 def read_rgb(path: Path) -> Image.Image:
     """An 8-bit colour, gray or palette image as RGB; ValueError says what else the file is."""
-    image = _decode(path)
+    return _to_rgb(_decode(path), str(path))
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Of any Pillow image."""
+    _check_pixels(image.width, image.height, name)
     if image.mode in _SIXTEEN_BIT or image.mode == "F":
-        raise ValueError(f"{path} has 16 or more bits a channel where 8 are due; save it as 8-bit RGB")
+        raise ValueError(f"{name} has 16 or more bits a channel where 8 are due; save it as 8-bit RGB")
     if image.mode not in _EIGHT_BIT:
-        raise ValueError(f"{path} is {image.mode}; convert it to RGB")
+        raise ValueError(f"{name} is {image.mode}; convert it to RGB")
     image.info.pop("transparency", None)  # of a palette: colours are read without it
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_rgb(picture: PictureLike, name: str = "the picture") -> Image.Image:
+    """A file, a Pillow image or an array (H, W), (H, W, 3) of bytes as RGB; ValueError says what else `name` is."""
+    if isinstance(picture, str | Path):
+        return read_rgb(Path(picture))
+    if isinstance(picture, Image.Image):
+        _check_still(_num_frames(picture), name)
+        return _to_rgb(picture, name)
+    pixels = np.asarray(picture)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or not pixels.size:
+        found = f"{pixels.dtype} of shape {pixels.shape}"
+        raise ValueError(f"{name} is an array of {found}; give bytes (uint8) of shape (H, W, 3) or (H, W)")
+    _check_pixels(pixels.shape[1], pixels.shape[0], name)
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def read_bytes(path: Path, *modes: str) -> NDArray[np.uint8]:
@@ -80,6 +104,7 @@ def _decode(path: Path) -> Image.Image:
             warnings.catch_warnings(action="ignore"),
             Image.open(path, formats=FORMATS) as image,
         ):  # broken metadata, size: see below
+            num_frames = _num_frames(image)
             if image.width * image.height <= MAX_PIXELS:
                 image.load()
     except UnidentifiedImageError:
@@ -88,9 +113,24 @@ def _decode(path: Path) -> Image.Image:
         raise ValueError(f"{path} has far more than {MAX_PIXELS} pixels; shrink it") from None
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, struct.error, IndexError and others
         raise ValueError(f"{path} is truncated or broken ({error}); copy or download it again") from None
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS}; shrink it")
+    _check_pixels(image.width, image.height, str(path))
+    _check_still(num_frames, str(path))
     return image
+
+
+def _num_frames(image: Image.Image) -> int:
+    """1 of a photograph in several sizes (MPO)."""
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+
+
+def _check_still(num_frames: int, name: str) -> None:
+    if num_frames > 1:
+        raise ValueError(f"{name} is an animation of {num_frames} frames; give one of them, or a video file")
+
+
+def _check_pixels(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{name} has {width} x {height} pixels, more than {MAX_PIXELS}; shrink it")
 
 
 def _check_file(path: Path) -> None:

@@ -70,6 +70,19 @@ def panels(pictures: Mapping[str, NDArray[np.uint8]], height: int = 224) -> NDAr
     return np.asarray(sheet)
 
 
+def blend(image: NDArray[np.uint8], colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours (H, W, 3) over a darkened image (H, W, 3), which shows alone where they are black."""
+    mixed = cv2.addWeighted(image, 0.4, colors, 0.6, 0)
+    return np.where(colors.any(axis=2, keepdims=True), mixed, image // 2)
+
+
+def distinct_colors(num: int) -> NDArray[np.uint8]:
+    """(num, 3): bright colours, of which neighbours differ; the same ones each time."""
+    hues = np.arange(num) * 0.618034 % 1 * 180  # the golden ratio comes back to no hue soon
+    hsv = np.stack([hues, np.full(num, 200), np.full(num, 255)], axis=-1).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB), np.uint8)[0]
+
+
 def heat(values: NDArray[Any], inferno: bool = False) -> NDArray[np.uint8]:
     """Values (H, W) of 0..1 in false colours (H, W, 3): from blue to red, or, inferno, from black to pale yellow."""
     gray = (values.clip(0, 1) * 255).astype(np.uint8)

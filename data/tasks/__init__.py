@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from data.tasks.base import Entry, Interp, Job, Size, Task
 
-__all__ = ["SOURCES", "TASKS", "Entry", "Interp", "Job", "Size", "Task", "keyed", "task_of"]
+__all__ = ["SOURCES", "TASKS", "Entry", "Interp", "Job", "Size", "Task", "keyed", "task_named", "task_of"]
 
 
 def keyed(tasks: Iterable[Task], attribute: str) -> dict[str, Task]:
@@ -30,6 +30,20 @@ SOURCES = keyed(_ALL, "name")
 """tasks by the name of their source"""
 TASKS = keyed(_ALL, "type")
 """tasks by the `type` of their pairs"""
+
+
+def task_named(name: str) -> Task:
+    """The task of a source, whose name may be cut short as far as it stays the only one: `depth`, `pose`.
+
+    ValueError names those that there are.
+    """
+    found = [task for source, task in SOURCES.items() if name == source] or [
+        task for source, task in SOURCES.items() if name and name in source
+    ]
+    if len(found) != 1:
+        wrong = "may be" if found else "is none of"
+        raise ValueError(f"task {name!r} {wrong} {', '.join(task.name for task in found or SOURCES.values())}")
+    return found[0]
 
 
 def task_of(pair_type: str) -> Task:

@@ -4,18 +4,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from data.roots import Roots
+from util.files import write_png
 from util.image import read_rgb
+from util.visualize import blend
 
 Interp = Literal["bicubic", "nearest"]
 Size = tuple[int, int]  # (h, w)
+Picture = NDArray[np.uint8]  # (H, W, 3)
 
 BLACK = 1e-5  # a value of 0..1 below this is black: background, or nothing painted
 MIN_PAINTED = 300  # values (3 a pixel) a canvas must have painted to teach anything
@@ -69,6 +74,24 @@ class Task:
     def decode(self, painted: Tensor, size: Size) -> Any:
         """A painted image (3, h, w), 0..1 but not clipped, as a label of `size`, on the same device."""
         raise NotImplementedError
+
+    def label(self, painted: Tensor, size: Size) -> Any:
+        """As `decode`, in NumPy's arrays; ValueError of a task that has no decode."""
+        if type(self).decode is Task.decode:
+            raise ValueError(f"task {self.name} paints labels but does not decode them; leave the task out")
+        return tree_map_only(Tensor, lambda x: x.cpu().numpy(), self.decode(painted, size))
+
+    def answer(self, label: Any) -> Any:
+        """What people want to know of a decoded label: itself, or in other units."""
+        return label
+
+    def draw(self, label: Any, image: Picture) -> Picture:
+        """A decoded label over its image (H, W, 3)."""
+        return blend(image, self.encode(label))
+
+    def save(self, label: Any, stem: Path) -> None:
+        """Write a decoded label as `stem`.png, painted, or as its data set has it; or as other files of this stem."""
+        write_png(stem, self.encode(label))
 
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """The pairs of the data set, found in its official downloads.

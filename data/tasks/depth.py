@@ -14,8 +14,10 @@ from torch import Tensor
 from data.folders import Paths, after, is_folder, is_foreign, paired, subfolders
 from data.nyu import LABELED, read_labeled, test_images
 from data.roots import Roots, find, has
-from data.tasks.base import Entry, Interp, Job, Size, Task, resize_painted
+from data.tasks.base import Entry, Interp, Job, Picture, Size, Task, resize_painted
+from util.files import write_png
 from util.image import read_uint16
+from util.visualize import heat
 
 MAX_MM = 10_000  # millimetres shown as white
 SYNC, TEST = "nyu_depth_v2/sync", "nyu_depth_v2/official_splits/test"
@@ -40,6 +42,18 @@ class Depth(Task):
     def decode(self, painted: Tensor, size: Size) -> Tensor:
         """Millimetres (H, W), int32, 0..10 000: clipped, bilinear, mean of the channels, truncated."""
         return resize_painted(painted.mul(MAX_MM).clamp(0, MAX_MM), size, "bilinear").mean(dim=0).int()
+
+    def answer(self, label: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Metres (H, W)."""
+        return label.astype(np.float32) / np.float32(1000)
+
+    def draw(self, label: NDArray[np.int32], image: Picture) -> Picture:
+        """Near is blue, far is red."""
+        return heat(label / MAX_MM)
+
+    def save(self, label: NDArray[np.int32], stem: Path) -> None:
+        """A 16-bit PNG of millimetres."""
+        write_png(stem, label.astype(np.uint16))
 
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """`train`: the frames of SYNC. `val`: the official test images, taken out of the labelled .mat.

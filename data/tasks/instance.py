@@ -4,6 +4,7 @@ The image is divided into 80 x 80 cells, 4 x 4 groups of 20 x 20. Red is the gro
 centre of mass, green and blue are the cell's row and column in it. Stuff and crowds are black.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -20,13 +21,15 @@ from PIL import Image
 from torch import Tensor
 
 from data.coco import CATEGORIES, panoptic_ids, read_panoptic
-from data.color_masks import Colors, areas, distinct, masks_near, overlaps
+from data.color_masks import Colors, areas, centers_of, distinct, masks_near, overlaps
 from data.matrix_nms import decay, iou
 from data.palette import Palette
 from data.roots import Roots, find
 from data.scale_jitter import FLIPPED, PLAIN, View, draw_view
-from data.tasks.base import Entry, Job, Size, Task, enough_painted, to_pixels
+from data.tasks.base import Entry, Job, Picture, Size, Task, enough_painted, to_pixels
+from util.files import write, write_png
 from util.image import check_same_size, read_bytes, read_rgb
+from util.visualize import blend, distinct_colors
 
 MAX_CANDIDATES, MAX_INSTANCES = 2000, 100
 NUM_JITTERED = 30  # copies of a training photograph that the original painted, next to a plain and a flipped one
@@ -79,7 +82,7 @@ class Instance(Task):
 
     def paint(self, index: NDArray[np.uint16], num: int) -> NDArray[np.uint8]:
         """Instance of each pixel (H, W), 1..num, 0 = none -> (H, W, 3)."""
-        cells = _centers(index, num) / np.array(index.shape)[:, None] * 79  # 79: the last cell stays free
+        cells = centers_of(index, num) / np.array(index.shape)[:, None] * 79  # 79: the last cell stays free
         row, column = cells.astype(int)
         numbers = np.ravel_multi_index((row // 20, column // 20, row % 20, column % 20), (4, 4, 20, 20))
         colors = np.zeros((num + 1, 4), np.uint8)
@@ -105,6 +108,18 @@ class Instance(Task):
         scores = found.scores * decay(iou(shared, found.areas.to(shared.dtype)))
         best = scores.argsort(descending=True, stable=True)[:MAX_INSTANCES]
         return Instances(masks_near(image, found.centers[best], _reach(dist_thr)), scores[best].float())
+
+    def draw(self, label: Instances, image: Picture) -> Picture:
+        """Each instance in a colour of its own, the best on top, with a white edge."""
+        index, colors = _index(label), np.zeros((*image.shape[:2], 3), np.uint8)
+        colors[index > 0] = distinct_colors(len(label.scores))[index[index > 0] - 1]
+        edge = cv2.morphologyEx(index, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+        return np.where(edge[..., None], np.uint8(255), blend(image, colors))
+
+    def save(self, label: Instances, stem: Path) -> None:
+        """A 16-bit PNG, the number of the best instance at each pixel, from 1, 0 = none; and the scores as JSON."""
+        write_png(stem, _index(label))
+        write(stem.with_name(f"{stem.name}.json"), json.dumps({"scores": label.scores.tolist()}).encode())
 
     def candidates(self, colors: Colors, dist_thr: float = 19) -> Candidates:
         """The 2000 colours whose masks, in an image of such colours, are nearest to them; ties: the lower number.
@@ -158,26 +173,15 @@ class Instance(Task):
         return enough_painted(target).to(target.dtype).expand_as(target)
 
 
+def _index(label: Instances) -> NDArray[np.uint16]:
+    """The best instance at each pixel (H, W), from 1; 0 = none, as where nothing was found at all."""
+    masks = np.asarray(label.masks)
+    return np.where(masks.any(axis=0), masks.argmax(axis=0) + 1, 0).astype(np.uint16)
+
+
 def _reach(dist_thr: float) -> int:
     """The least L1 distance over three channels that is too far."""
     return math.ceil(3 * dist_thr)
-
-
-def _centers(index: NDArray[np.uint16], num: int) -> NDArray[np.float64]:
-    """Mean row and column of each instance in an index map (H, W), (2, num); 0 of those it does not show.
-
-    Counted by runs of equal pixels in a row: there are a hundred times fewer.
-    """
-    is_last = np.ones(index.shape, bool)
-    np.not_equal(index[:, 1:], index[:, :-1], out=is_last[:, :-1])
-    last = np.flatnonzero(is_last)
-    length = np.diff(last, prepend=-1)
-    row, column = divmod(last, index.shape[1])
-    shown = index[row, column]
-    pixels, rows, twice_columns = (
-        np.bincount(shown, length * each, num + 1)[1:] for each in (1, row, 2 * column - length + 1)
-    )
-    return np.stack([rows, twice_columns / 2]) / pixels.clip(1)
 
 
 def is_instance(segment: Mapping[str, Any]) -> bool:

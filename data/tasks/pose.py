@@ -3,6 +3,7 @@
 Crops are cut and painted while loading, in the random views of which the original wrote 20 copies to files.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,9 @@ from data.coco_persons import read_persons
 from data.palette import Palette
 from data.person_crop import CROP, MIRRORED, NUM_JOINTS, Label, Person, augment, person_of
 from data.roots import Roots, find, names
-from data.tasks.base import BLACK, Entry, Interp, Job, Size, Task, enough_painted, to_pixels
+from data.skeletons import drawn
+from data.tasks.base import BLACK, Entry, Interp, Job, Picture, Size, Task, enough_painted, to_pixels
+from util.files import write
 from util.image import read_rgb
 
 REACH = 9  # pixels from a joint to the end of its Gaussian, whose sigma is 3
@@ -30,6 +33,8 @@ FAR = DISTANCE.max() + 1
 PEAK = (255 * np.exp(-np.arange(FAR + 1) / 18)).astype(np.uint8)  # red, by squared distance
 PALETTE = Palette.of_base(NUM_JOINTS, 5, channels=2)
 GREEN_BLUE = np.concatenate([PALETTE.colors, np.zeros((1, 2), np.uint8)])  # the last is the background
+
+VISIBLE = 0.2  # the score above which a found joint counts
 
 COPIES = 20  # of a training crop in the original's files, of which one is plain
 NUM_DRAWS = 10  # of a view, until one shows a joint
@@ -59,6 +64,14 @@ class Pose(Task):
     def decode(self, painted: Tensor, size: Size = CROP) -> Tensor:
         """Keypoints (17, 3) in pixels of `size`, as `keypoints` finds them."""
         return keypoints(heatmaps(to_pixels(painted, size, "nearest")))
+
+    def draw(self, label: NDArray[np.floating], image: Picture) -> Picture:
+        """The skeleton of keypoints that score enough, on the image."""
+        return drawn(image, label, label[:, 2] > VISIBLE)
+
+    def save(self, label: NDArray[np.floating], stem: Path) -> None:
+        """A JSON array of 17 keypoints: x and y in pixels, score 0..1."""
+        write(stem.with_name(f"{stem.name}.json"), json.dumps(label.tolist()).encode())
 
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """The persons of COCO's keypoint annotations, a job a photograph."""

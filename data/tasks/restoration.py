@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from data.sidd import (
     CLEAN_BLOCKS,
     DATA,
     NOISY_BLOCKS,
-    Picture,
     block_names,
     cut,
     patch_names,
     photographs,
     read_blocks,
 )
-from data.tasks.base import Entry, Job, Size, Task, resize_painted
+from data.tasks.base import Entry, Job, Picture, Size, Task, resize_painted
+from util.files import write_png
 
 Pictures = Callable[[], Iterator[tuple[Picture, Picture]]]
 
@@ -44,6 +45,18 @@ class Restoration(Task):
     def encode(self, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) bytes, as they are."""
         return label
+
+    def answer(self, label: NDArray[Any]) -> NDArray[np.uint8]:
+        """Bytes, truncated as the original's."""
+        return (label * 255).astype(np.uint8)
+
+    def draw(self, label: NDArray[Any], image: Picture) -> Picture:
+        """The photograph itself."""
+        return self.answer(label)
+
+    def save(self, label: NDArray[Any], stem: Path) -> None:
+        """An 8-bit PNG."""
+        write_png(stem, self.answer(label))
 
     def decode(self, painted: Tensor, size: Size) -> Tensor:
         """The restored photograph, (H, W, 3) in 0..1: resized by bicubic interpolation, then clipped."""

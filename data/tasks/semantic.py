@@ -17,6 +17,7 @@ from data.folders import paired
 from data.palette import Distance, Palette
 from data.roots import Roots, find
 from data.tasks.base import BLACK, Entry, Job, Size, Task, to_pixels
+from util.files import write_png
 from util.image import check_same_size, read_bytes
 
 IGNORE = 255  # the class of a pixel without a label
@@ -44,6 +45,10 @@ class Semantic(Task):
     def nearest(self, image: Tensor, distance: Distance = "abs") -> Tensor:
         """(..., 3) bytes -> (...) classes; ties take the lowest."""
         return self.palette.nearest(image, distance)[0].byte()
+
+    def save(self, label: NDArray[np.uint8], stem: Path) -> None:
+        """A gray PNG of class numbers."""
+        write_png(stem, label)
 
     def foreign(self, target: Image.Image) -> str | None:
         """A colour of no class."""
@@ -97,6 +102,10 @@ def vote(palette: Palette, image: Tensor, masks: Tensor, num_classes: int = 80) 
 
 class Ade20k(Semantic):
     """The SceneParsing release: 150 classes."""
+
+    def save(self, label: NDArray[np.uint8], stem: Path) -> None:
+        """Classes from 1, as annotations have them."""
+        super().save(label + np.uint8(1), stem)
 
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """A job for each annotation, painted into annotations_with_color."""

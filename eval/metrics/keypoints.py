@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.person_crop import NUM_JOINTS, PIXEL_STD
+from data.tasks.pose import VISIBLE
 
 Json = dict[str, Any]
 
 SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000  # COCO's, by joint
 SAME = 0.9  # OKS above which the worse of two is dropped
-VISIBLE = 0.2  # keypoint score above which a keypoint counts
 STATS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 NEEDED = {
     "images": {"id"},

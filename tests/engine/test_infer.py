@@ -1,176 +1,231 @@
-"""The predictor: the prompt above, the query below, its target hidden; what comes back is the query's half."""
+"""Predictors: pictures of any kind in, pictures and labels of their size out; prompts one by one and together."""
 
-import pickle
-from functools import partial
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from engine.infer import Predictor, half
-from models import create_model
-from util.image import denormalize, normalize
+from data.tasks import SOURCES
+from data.tasks.base import Task
+from engine.fit import inference_bytes
+from engine.infer import Predictor, grid
+from engine.inpaint import Inpainter, half
+from engine.pretrained import load_painter, save_painter, save_pretrained
+from models import Painter, PainterConfig
+from util.image import to_uint8
+
+CONFIG = PainterConfig((64, 48), 16, 24, 4, 2, decoder_embed_dim=4, pretrain_img_size=48, drop_path_rate=0.0)
+SIZE = (32, 48)
 
 
 def picture(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
 
 
-PROMPT = (picture(0, (40, 50)), picture(1, (40, 50)))
-PROMPTS = [PROMPT, (picture(5, (30, 30)), picture(6, (30, 30))), (picture(7, (64, 20)), picture(8, (64, 20)))]
-QUERIES = [picture(i, (30 + i, 40)) for i in (11, 12, 13)]
-SIZE = (32, 48)
+PROMPTS = [(picture(seed, (40, 50)), picture(seed + 1, (40, 50))) for seed in (0, 2, 4)]
+QUERY = picture(9, (37, 61))
 
 
-@pytest.fixture(scope="module")
-def painter():
+def network() -> Painter:
+    """Far from the start, where all paint alike."""
     torch.manual_seed(0)
-    changes = {"img_size": (64, 48), "embed_dim": 24, "depth": 4, "num_heads": 2, "decoder_embed_dim": 4}
-    model = create_model("painter_vit_tiny", **changes, drop_path_rate=0.5)
+    model = Painter(CONFIG)
     with torch.no_grad():
-        for parameter in model.parameters():  # far from the start, where all paint alike
+        for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return model.eval()
 
 
-class Spy:
-    """Remembers its input and paints the image canvas."""
-
-    def __call__(self, images, targets, mask):
-        self.images, self.targets, self.mask = images, targets, mask
-        return images
+@pytest.fixture
+def predictor():
+    return Predictor(network(), "cpu", "fp32").set_prompts(PROMPTS[:1])
 
 
-def test_queries_come_back_at_the_canvas_size():
-    spy = Spy()
-    queries = [picture(2, (64, 32)), picture(3, (20, 90))]
-    painted = Predictor(spy, [PROMPT], size=(32, 48), patch_size=16)(queries)
-    assert painted.shape == (2, 3, 32, 48)
-    assert painted.dtype == torch.float64
-    for one, query in zip(painted, queries, strict=True):
-        expected = np.asarray(query.resize((48, query.height), 3).resize((48, 32), 3)) / 255
-        np.testing.assert_allclose(one.permute(1, 2, 0), expected, atol=1e-6)
+def painted_by_hand(prompts=PROMPTS[:1], query=QUERY) -> torch.Tensor:
+    return Inpainter(network(), prompts, SIZE, 16)([query])[0]
 
 
-def test_the_prompt_lies_above_and_its_target_twice():
-    spy = Spy()
-    Predictor(spy, [PROMPT], size=(32, 48))([picture(2, (9, 9))] * 2)
-    image, target = (half(x, (32, 48)) for x in PROMPT)
-    for i in range(2):
-        assert torch.equal(spy.images[i, :, :32], image)
-        assert torch.equal(spy.targets[i], torch.cat((target, target), dim=1))
-    assert spy.mask.shape == (2, 4, 3)
-    assert spy.mask[:, 2:].all()
-    assert not spy.mask[:, :2].any()
+def test_a_picture_is_painted_in_its_own_size(predictor):
+    found = predictor.paint(QUERY)
+    large = torch.nn.functional.interpolate(painted_by_hand()[None], (37, 61), mode="bicubic", align_corners=False)[0]
+    assert found.shape == (37, 61, 3)
+    assert np.abs(found.astype(int) - to_uint8(large)).max() <= 1  # rounding of another network's instance
+    assert found.std() > 1
 
 
-def test_gray_and_transparent_queries_are_pictures_too():
-    predict = Predictor(Spy(), [PROMPT], size=(32, 48))
-    assert predict([picture(2, (9, 9)).convert(mode) for mode in ("L", "RGBA", "P")]).shape == (3, 3, 32, 48)
+def test_files_arrays_and_pictures_are_the_same(predictor, tmp_path):
+    QUERY.save(tmp_path / "q.png")
+    expected = predictor.paint(QUERY)
+    for other in (tmp_path / "q.png", str(tmp_path / "q.png"), np.asarray(QUERY)):
+        assert np.array_equal(predictor.paint(other), expected)
+    gray = np.asarray(QUERY.convert("L"))
+    assert np.array_equal(predictor.paint(gray), predictor.paint(Image.fromarray(gray).convert("RGB")))
 
 
-def test_a_size_that_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match=r"size \(40, 48\) must be a multiple of the patches' 16"):
-        Predictor(Spy(), [PROMPT], size=(40, 48))
+def test_several_pictures_of_any_sizes_keep_their_order(predictor):
+    many = [picture(seed, (20 + seed, 50)) for seed in range(11)]
+    for one, found in zip(many, predictor.paint(many), strict=True):
+        assert np.abs(found.astype(int) - predictor.paint(one)).max() <= 1
+    assert predictor.paint([]) == []
 
 
-def test_bilinear_queries_are_not_antialiased():
-    query = picture(4, (64, 64))
-    plain = torch.nn.functional.interpolate(
-        torch.from_numpy(np.array(query)).permute(2, 0, 1)[None].double(), size=(16, 16), mode="bilinear"
+def test_labels_are_those_of_the_tasks(predictor):
+    painted, size = painted_by_hand(), (37, 61)
+    depth = predictor.predict(QUERY, task="depth")
+    assert depth.dtype == np.float32
+    millimetres = SOURCES["nyuv2_depth"].decode(painted, size).numpy()
+    np.testing.assert_allclose(depth, millimetres / 1000, atol=0.0021)
+    classes = predictor.predict(QUERY, task="ade20k_semantic")
+    assert (classes == SOURCES["ade20k_semantic"].decode(painted, size).numpy()).mean() > 0.99
+    points = predictor.predict([QUERY, QUERY], task=SOURCES["coco_pose"])
+    assert [x.shape for x in points] == [(17, 3)] * 2
+    restored = predictor.predict(QUERY, task="denoise")
+    assert restored.dtype == np.uint8
+    assert restored.shape == (*size, 3)
+    masks, scores = predictor.predict(QUERY, task="instance")
+    assert masks.shape == (len(scores), *size)
+
+
+def test_a_task_is_found_by_a_part_of_its_name(predictor):
+    with pytest.raises(ValueError, match="task 'semantic' may be ade20k_semantic, coco_semantic"):
+        predictor.predict(QUERY, task="semantic")
+    with pytest.raises(ValueError, match=r"task 'colour' is none of .*nyuv2_depth"):
+        predictor.predict(QUERY, task="colour")
+    with pytest.raises(ValueError, match="task '' is none of"):
+        predictor.predict(QUERY, task="")
+
+
+def test_a_task_without_decode_says_so(predictor):
+    task = Task()
+    task.name = "mine"
+    with pytest.raises(ValueError, match="task mine paints labels but does not decode them"):
+        predictor.predict(QUERY, task)
+
+
+def test_several_prompts_are_an_ensemble_of_features(predictor):
+    found = predictor.set_prompts(PROMPTS).paint(QUERY)
+    expected = torch.nn.functional.interpolate(
+        painted_by_hand(PROMPTS)[None], (37, 61), mode="bicubic", align_corners=False
     )[0]
-    ours = denormalize(half(query, (16, 16), "bilinear").double()) * 255
-    torch.testing.assert_close(ours, plain, atol=1e-3, rtol=0)
-    assert (denormalize(half(query, (16, 16)).double()) * 255 - plain).abs().max() > 20
+    assert np.abs(found.astype(int) - to_uint8(expected)).max() <= 1
 
 
-def stitched(prompt, query):
-    """One canvas of images and one of targets, by hand."""
-    image, target = (half(x, SIZE) for x in prompt)
-    return torch.cat((image, half(query, SIZE)), dim=1), torch.cat((target, target), dim=1)
+@pytest.mark.parametrize(("num", "side"), [(1, 1), (2, 2), (4, 2), (8, 3)])
+def test_a_spatial_ensemble_is_one_prompt_of_shrunken_ones(predictor, num, side):
+    colors = [20 * i + 9 for i in range(num)]
+    prompts = [(Image.new("RGB", (50, 40), (c, 0, 0)), Image.new("RGB", (50, 40), (0, c, 0))) for c in colors]
+    image, target = (np.asarray(x) for x in grid(prompts, SIZE))
+    assert image.shape == target.shape == (*SIZE, 3)
+    rows, columns = (((np.arange(side) + 0.5) * length / side).astype(int) for length in SIZE)
+    expected = np.arange(side * side).reshape(side, side) % num * 20 + 9
+    assert np.array_equal(image[rows][:, columns, 0], expected)
+    assert np.array_equal(target[rows][:, columns, 1], expected)
+    pairs = PROMPTS[:2]
+    both = predictor.set_prompts(pairs, "spatial").paint(QUERY)
+    assert np.abs(both.astype(int) - predictor.set_prompts([grid(pairs, SIZE)]).paint(QUERY)).max() <= 1
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-@pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=len)
-def test_painting_is_calling_the_model_by_hand(painter, prompts, is_known):
-    """Whether it is known to be a Painter, which is asked for what the query alone needs, or any function."""
-    painted = Predictor(painter if is_known else partial(painter), prompts, SIZE)(QUERIES)
-    mask = torch.tensor([[0] * 3, [0] * 3, [1] * 3, [1] * 3]).expand(len(prompts), -1, -1)
-    for found, query in zip(painted, QUERIES, strict=True):
-        images, targets = (torch.stack(x) for x in zip(*(stitched(p, query) for p in prompts), strict=True))
-        with torch.no_grad():
-            below = painter(images, targets, mask, num_prompts=len(prompts))[:, :, 32:]
-        torch.testing.assert_close(found, denormalize(below[0].double()), rtol=0, atol=1e-6)
-        torch.testing.assert_close(below[:, :, 1:], below[:1, :, 1:].expand_as(below[:, :, 1:]), rtol=0, atol=1e-5)
+def test_a_network_with_type_tokens_is_told_what_prompts_show(predictor):
+    torch.manual_seed(1)
+    model = Painter(replace(CONFIG, type_tokens=True)).eval()
+    expected = [Inpainter(model, PROMPTS, SIZE, 16, token_type=kind)([QUERY])[0] for kind in (0, 1)]
+    assert (expected[0] - expected[1]).abs().max() > 1e-4
+    typed = Predictor(model, "cpu", "fp32")
+    for kind in (False, True):
+        (found,) = typed.set_prompts(PROMPTS, instances=kind).paintings([QUERY])
+        torch.testing.assert_close(found, expected[kind], rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="this network has no type tokens"):
+        predictor.set_prompts(PROMPTS, instances=True)
 
 
-def test_each_query_lies_below_every_prompt():
-    predictor = Predictor(Spy(), PROMPTS, SIZE)
-    images, targets = predictor.canvases(torch.stack([predictor.prepare(query) for query in QUERIES]))
-    expected = [stitched(prompt, query) for query in QUERIES for prompt in PROMPTS]
-    assert torch.equal(images, torch.stack([image for image, _ in expected]))
-    assert torch.equal(targets, torch.stack([target for _, target in expected]))
+def test_learned_prompts_are_tensors(predictor):
+    pair = half(PROMPTS[0][0], SIZE), half(PROMPTS[0][1], SIZE)
+    expected = predictor.paint(QUERY)
+    assert np.array_equal(predictor.set_prompts([pair]).paint(QUERY), expected)
+    with pytest.raises(ValueError, match="learned at 24 x 16 pixels and is used at 48 x 32"):
+        predictor.set_prompts([(torch.zeros(3, 16, 24), torch.zeros(3, 16, 24))])
+    with pytest.raises(ValueError, match="learned prompts are whole canvases; combine them as an ensemble of features"):
+        predictor.set_prompts([pair], "spatial")
 
 
-def test_prompts_matter(painter):
-    one, other, both = (Predictor(painter, p, SIZE)(QUERIES) for p in (PROMPTS[:1], PROMPTS[1:2], PROMPTS[:2]))
-    assert (one - other).abs().max() > 1e-3
-    assert (one - both).abs().max() > 1e-3
+def test_bad_prompts_are_told_apart(predictor, tmp_path):
+    with pytest.raises(ValueError, match="prompt 2: its image is 50 x 40 but its target 30 x 20 pixels"):
+        predictor.set_prompts([PROMPTS[0], (PROMPTS[1][0], picture(1, (20, 30)))])
+    with pytest.raises(ValueError, match="no prompt is given"):
+        predictor.set_prompts([])
+    with pytest.raises(ValueError, match=r"the target of prompt 1 has 16 or more bits"):
+        predictor.set_prompts([(picture(0, (9, 9)), Image.fromarray(np.zeros((9, 9), np.uint16)))])
+    with pytest.raises(ValueError, match=r"nowhere\.png does not exist"):
+        predictor.set_prompts([(tmp_path / "nowhere.png", PROMPTS[0][1])])
 
 
-def test_a_batch_is_painted_as_its_queries_alone(painter):
-    for prompts in (PROMPTS[:1], PROMPTS):
-        predict = Predictor(painter, prompts, SIZE)
-        alone = torch.cat([predict([query]) for query in QUERIES])
-        torch.testing.assert_close(predict(QUERIES), alone, rtol=0, atol=1e-6)
+def test_more_prompts_than_memory_are_refused_before_they_are_read(predictor, monkeypatch):
+    monkeypatch.setattr("engine.fit.free_memory", lambda world: 2.3 * inference_bytes(CONFIG, SIZE))
+    predictor.set_prompts(PROMPTS[:2])
+    with pytest.raises(ValueError, match=r"3 prompts need .* GB are free: give 2 or fewer, or a spatial ensemble"):
+        predictor.set_prompts([("nowhere.png", "nowhere.png")] * 3)
+    predictor.set_prompts(PROMPTS, "spatial")
 
 
-def test_queries_are_prepared_without_the_network():
-    predict = Predictor(lambda images, targets, mask: images, [PROMPT], SIZE, query_interp="bilinear")
-    prepare = pickle.loads(pickle.dumps(predict.prepare))
-    assert torch.equal(prepare(QUERIES[0]), half(QUERIES[0], SIZE, "bilinear"))
-    halves = torch.stack([prepare(query) for query in QUERIES])
-    assert torch.equal(predict.paint(halves), predict(QUERIES))
+def test_bad_pictures_are_told_apart(predictor, tmp_path):
+    frames = [picture(seed, (20, 20)) for seed in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"a\.gif is an animation of 3 frames; give one of them, or a video file"):
+        predictor.paint(tmp_path / "a.gif")
+    with pytest.raises(ValueError, match=r"the picture is an array of float64 of shape \(4, 4, 3\); give bytes"):
+        predictor.paint(np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match=r"picture 2 is an array of uint8 of shape \(2, 4, 4, 3\)"):
+        predictor.paint([QUERY, np.zeros((2, 4, 4, 3), np.uint8)])
+    with pytest.raises(ValueError, match="the picture has 9000 x 8000 pixels, more than 64000000; shrink it"):
+        predictor.paint(np.broadcast_to(np.uint8(0), (8000, 9000, 3)))
+    with pytest.raises(ValueError, match="the picture is CMYK; convert it to RGB"):
+        predictor.paint(QUERY.convert("CMYK"))
+    with pytest.raises(ValueError, match="no prompt is set; call set_prompts"):
+        Predictor(network(), "cpu").paint(QUERY)
 
 
-def test_half_precision_paints_nearly_the_same(painter):
-    full, bf16 = (Predictor(painter, [PROMPT], SIZE, precision=p)(QUERIES) for p in ("fp32", "bf16"))
-    assert bf16.dtype == torch.float64
-    assert 0 < (bf16 - full).abs().mean() < 0.02 * full.std()
+def test_weights_come_from_files_and_folders(predictor, tmp_path):
+    config = {f"model.{key}": value for key, value in vars(CONFIG).items()}
+    expected = predictor.paint(QUERY)
+    save_painter(tmp_path / "w.safetensors", network(), config)
+    save_pretrained(tmp_path / "hub", network(), config)
+    for path in (tmp_path / "w.safetensors", str(tmp_path / "hub")):
+        found = Predictor.from_pretrained(path, "cpu", "fp32").set_prompts(PROMPTS[:1])
+        assert np.array_equal(found.paint(QUERY), expected)
+    assert json.loads((tmp_path / "hub/config.json").read_text())["model.embed_dim"] == 24
 
 
-def test_a_model_in_training_paints_as_in_evaluation_and_trains_on(painter):
-    expected = Predictor(painter, [PROMPT], SIZE)(QUERIES)
-    painter.train()
-    try:
-        painted = Predictor(painter, [PROMPT], SIZE)(QUERIES)
-        assert all(module.training for module in painter.modules())
-    finally:
-        painter.eval()
-    assert torch.equal(painted, expected)
-    Predictor(painter, [PROMPT], SIZE)(QUERIES)
-    assert not painter.training
+def test_the_config_beside_weights_that_do_not_tell_is_used(tmp_path):
+    save_pretrained(tmp_path, network(), {f"model.{key}": value for key, value in vars(CONFIG).items()})
+    save_painter(tmp_path / "model.safetensors", network(), {})
+    assert load_painter(tmp_path)[0].config.embed_dim == 24
 
 
-def test_a_model_in_training_trains_on_after_an_error():
-    class Broken(torch.nn.Module):
-        def forward(self, *_):
-            raise RuntimeError("broken")
-
-    model = Broken()
-    with pytest.raises(RuntimeError, match="broken"):
-        Predictor(model, [PROMPT], SIZE)(QUERIES)
-    assert model.training
+def test_what_is_neither_a_file_nor_on_a_hub_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ValueError, match=r"nobody/nothing is no file here.*(hub|huggingface_hub)"):
+        Predictor.from_pretrained("nobody/nothing")
+    with pytest.raises(ValueError, match=r"weights/of/mine does not exist"):
+        Predictor.from_pretrained("weights/of/mine")
 
 
-def test_values_outside_0_to_1_are_kept():
-    painted = Predictor(lambda images, *_: normalize(torch.full_like(images, 1.5)), [PROMPT], SIZE)(QUERIES)
-    torch.testing.assert_close(painted, torch.full((3, 3, *SIZE), 1.5).double(), rtol=0, atol=1e-6)
+def test_canvases_may_be_of_another_size():
+    predictor = Predictor(network(), "cpu", "fp32", side=64).set_prompts(PROMPTS[:1])
+    assert predictor.size == (64, 64)
+    assert predictor.paint(QUERY).shape == (37, 61, 3)
+    assert next(predictor.paintings([QUERY])).shape == (3, 64, 64)
 
 
-def test_nothing_to_paint_is_refused():
-    with pytest.raises(ValueError, match="no prompt is given; give at least one pair"):
-        Predictor(Spy(), [], SIZE)
-    with pytest.raises(ValueError, match="no query is given; give at least one image"):
-        Predictor(Spy(), [PROMPT], SIZE)([])
+def test_labels_are_shown_and_saved(predictor, tmp_path):
+    image, painted = np.asarray(QUERY), painted_by_hand()
+    for name, task in SOURCES.items():
+        label = task.label(painted, (37, 61))
+        drawn = task.draw(label, image)
+        assert drawn.shape == image.shape
+        assert drawn.dtype == np.uint8
+        task.save(label, tmp_path / name)
+    files = {file.name for file in tmp_path.iterdir()}
+    assert files == {f"{n}.png" for n in SOURCES if n != "coco_pose"} | {"coco_pose.json", "coco_instance.json"}

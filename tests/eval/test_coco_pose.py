@@ -14,7 +14,7 @@ from data.pairs import read_pairs
 from data.person_crop import NUM_JOINTS, center_scale
 from data.prepare import prepare
 from data.tasks.pose import COCO_POSE, PALETTE
-from engine.infer import Predictor
+from engine.inpaint import Inpainter
 from eval import coco_pose
 from eval.coco_pose import ANNOTATIONS, BENCHMARK, COPY, DETECTIONS, Skeleton
 from eval.painters import Oracle
@@ -209,10 +209,10 @@ def test_a_network_paints_both_views_below_one_prompt(root):
     network = below_prompt(BENCHMARK, painter, prompt).paints
     cases = [case(root, name) for name in NAMES[:3]]
     painted = network.paint([network.prepare(one) for one in cases])
-    predictor = Predictor(painter, [pair], (48, 48), 16)
+    inpainter = Inpainter(painter, [pair], (48, 48), 16)
     for one, views in zip(cases, painted, strict=True):
         assert len(views) == 2
-        torch.testing.assert_close(torch.stack(views), predictor(one.images), rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.stack(views), inpainter(one.images), rtol=0, atol=1e-5)
 
 
 # Scores

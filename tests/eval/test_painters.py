@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from data.tasks import SOURCES
-from engine.infer import Predictor
+from engine.inpaint import Inpainter
 from eval.benchmark import Case
 from eval.lol import BENCHMARK as LOL
 from eval.lol import Lol
@@ -55,7 +55,7 @@ def test_views_come_back_in_order_each_below_its_own_tasks_prompt(views):
     these = cases(len(views))
     painted = network.paint([network.prepare(case) for case in these])
     assert [len(row) for row in painted] == [len(views)] * 3
-    alone = {task: Predictor(painter, [pair], (48, 48), 16) for task, pair in zip(benchmark.tasks, prompt, strict=True)}
+    alone = {task: Inpainter(painter, [pair], (48, 48), 16) for task, pair in zip(benchmark.tasks, prompt, strict=True)}
     for case, row in zip(these, painted, strict=True):
         for view, image, found in zip(views, case.images, row, strict=True):
             torch.testing.assert_close(found, alone[view]([image])[0], rtol=0, atol=1e-4)
@@ -78,7 +78,7 @@ def test_queries_are_resized_as_the_benchmark_says():
     prompt, case = Prompt("any", "given", pairs(1)), cases(1)[0]
     bicubic, bilinear = (Network(tiny_painter(), which, prompt, (48, 48), CPU) for which in (LOL, SIDD))
     assert (bicubic.prepare(case) - bilinear.prepare(case)).abs().max() > 0.01
-    a, b = (x.predictors[x.views[0]].prompt_images for x in (bicubic, bilinear))
+    a, b = (x.inpainters[x.views[0]].prompt_images for x in (bicubic, bilinear))
     assert torch.equal(a, b)
 
 

@@ -20,7 +20,7 @@ from data.tasks.restoration import DERAIN
 from data.tasks.semantic import ADE20K_SEMANTIC as ADE
 from data.tasks.semantic import COCO_SEMANTIC as COCO
 from data.tasks.semantic import Semantic, ade_classes, panoptic_classes
-from engine.infer import Predictor, half
+from engine.inpaint import Inpainter, half
 from tools.golden import Checks, Stored, differing, indices, largest, load
 from util.image import denormalize
 
@@ -127,12 +127,12 @@ def check_input(path: Path) -> Checks:
     stored = load(path)
     side = int(stored["input_size"])
     prompt = (Image.fromarray(stored["prompt_image"]), Image.fromarray(stored["prompt_target"]))
-    predictor = Predictor(_stand_in, [prompt], (side, side))
-    images, targets = predictor.canvases(predictor.prepare(Image.fromarray(stored["query"]))[None])
+    inpainter = Inpainter(_stand_in, [prompt], (side, side))
+    images, targets = inpainter.canvases(inpainter.prepare(Image.fromarray(stored["query"]))[None])
     return {
         "x": differing(images[0], stored["x"]),
         "tgt": differing(targets[0], stored["tgt"]),
-        "bool_masked_pos": differing(predictor.mask.flatten(), stored["bool_masked_pos"].astype(bool)),
+        "bool_masked_pos": differing(inpainter.mask.flatten(), stored["bool_masked_pos"].astype(bool)),
     }
 
 
@@ -168,11 +168,11 @@ def _run_script(
     stored: Stored, image: np.ndarray, target: np.ndarray, query: str, out: str, decode: Callable[..., Any]
 ) -> list[tuple[int, tuple[float, float]]]:
     side = stored["depth_net_tgt_0"].shape[-1]
-    predictor = Predictor(_stand_in, [(Image.fromarray(image), Image.fromarray(target))], (side, side))
+    inpainter = Inpainter(_stand_in, [(Image.fromarray(image), Image.fromarray(target))], (side, side))
     checks = []
     for i in indices(stored, out):
         pixels = stored[f"{query}_query_{i}"]
-        painted = predictor([Image.fromarray(pixels)])[0]
+        painted = inpainter([Image.fromarray(pixels)])[0]
         checks.append((i, differing(decode(painted, pixels.shape[:2]), stored[f"{out}_{i}"])))
     return checks
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.person_crop import NUM_JOINTS
-from eval.benchmark import Picture
 
+Picture = NDArray[np.uint8]  # (H, W, 3)
 Color = tuple[int, int, int]
 Points = NDArray[np.floating]  # (17, 2 or 3), x and y in pixels of the crop first
 Mask = NDArray[np.bool_]  # (17,), joints to draw

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eval.skeletons import BLUE, BONES, GRAY, ORANGE, RED, SIDES, WHITE, compared, drawn
+from data.skeletons import BLUE, BONES, GRAY, ORANGE, RED, SIDES, WHITE, compared, drawn
 from tools.toy.write_coco import SKELETON
 
 CROP = np.full((256, 192, 3), 90, np.uint8)
