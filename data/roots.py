@@ -63,4 +63,4 @@ def read_json(roots: Roots, path: str) -> Any:
 
 def places(roots: Roots) -> str:
     """The roots, for messages."""
-    return " or ".join(str(root) for root in roots)
+    return " or ".join(dict.fromkeys(str(root) for root in roots))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from data.pair_dataset import MaskConfig
 from data.tasks import Interp
 from data.transforms import AugmentConfig
+from engine.optim import Learn
 from models import PainterConfig
 
 _RANGES: dict[str, Callable[[float], bool]] = {
@@ -102,6 +103,8 @@ class OptimConfig:
     """samples of an optimiser step, over all ranks; gradients are accumulated to reach it"""
     micro_batch: int = 2
     """samples of one forward pass on one device"""
+    learn: Learn = "all"
+    """what learns; head: only what follows the blocks, on features that stay as they are"""
     loss: Literal["smoothl1", "l1", "l2", "l1l2"] = "smoothl1"
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
 
@@ -177,6 +180,8 @@ class RunConfig:
             raise ValueError("out_dir is empty; name a folder of the run's own")
         if self.init and self.init_mae:
             raise ValueError("give init or init_mae, not both: each sets all encoder weights")
+        if self.optim.learn == "head" and self.resume in ("auto", "never") and not (self.init or self.init_mae):
+            raise ValueError("optim.learn head leaves all other weights as they are: give --init a Painter's")
         if self.parallel == "fsdp" and self.optim.precision == "fp16":
             raise ValueError("parallel fsdp has no loss scale; give optim.precision bf16 or fp32")
         _check(

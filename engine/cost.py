@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.loss import masked_loss
+from engine.optim import Learn, freeze
 from engine.precision import DTYPES, Precision
 from models import Painter, PainterConfig
 from models.onednn import product
@@ -44,23 +45,25 @@ class StepCost:
     num_parameters: int
     checkpointing: Way = "none"
     """the way for which this holds"""
+    num_frozen: int = 0
+    """parameters among all that do not learn"""
 
 
-def sample_cost(config: PainterConfig, precision: str, device: torch.device = CPU) -> StepCost:
+def sample_cost(config: PainterConfig, precision: str, device: torch.device = CPU, learn: Learn = "all") -> StepCost:
     """The cost of a sample; kernels, and so the bytes kept, depend on the device. Draws no random number."""
     way: Way = "none" if config.checkpointing == "auto" else config.checkpointing
     if config.attention == "flex":  # whose kernel is compiled for a device, and keeps less
         config = replace(config, attention="folded")
     is_fused = config.attention in ("sdpa", "folded") or (config.attention == "auto" and device.type != "cpu")
     repeated = way if way == "full" or not is_fused else "none"  # selective keeps what fused attention made
-    forward, total, parameters = _count_flops(replace(config, checkpointing=repeated))
+    forward, total, parameters, frozen = _count_flops(replace(config, checkpointing=repeated), learn)
     name = "bf16" if (precision, device.type) == ("fp16", "cpu") else precision  # as many bytes
     arithmetic = Precision(name, device.type)
-    saved, _, shared, _ = _kept(config, arithmetic, device)
+    saved, _, shared, _ = _kept(config, arithmetic, device, learn)
     if way != "none":
-        _, saved_part, _, shared_part = _kept(replace(config, checkpointing="none"), arithmetic, device)
+        _, saved_part, _, shared_part = _kept(replace(config, checkpointing="none"), arithmetic, device, learn)
         saved, shared = saved + saved_part, shared + shared_part
-    return StepCost(forward, total, saved, shared, parameters, way)
+    return StepCost(forward, total, saved, shared, parameters, way, frozen)
 
 
 def matmul_rate(device: torch.device, precision: str) -> float:
@@ -91,15 +94,17 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _count_flops(config: PainterConfig) -> tuple[int, int, int]:
-    """FLOPs of a sample forward, and forward and backward; parameters."""
+def _count_flops(config: PainterConfig, learn: Learn) -> tuple[int, int, int, int]:
+    """FLOPs of a sample forward, and forward and backward; parameters, and those that do not learn."""
     with torch.device("meta"):
         model = Painter(replace(config, attention="explicit")).train()
+    freeze(model, learn)
     with FlopCounterMode(display=False) as counter:
         loss = _loss(model, 1, torch.device("meta"))
         forward = counter.get_total_flops()
         loss.backward()
-    return forward, counter.get_total_flops(), sum(p.numel() for p in model.parameters())
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    return forward, counter.get_total_flops(), sum(p.numel() for p in model.parameters()), frozen
 
 
 class Alive(TorchDispatchMode):
@@ -121,13 +126,14 @@ class Alive(TorchDispatchMode):
         return sum(storage.nbytes() for reference in living if (storage := reference()) is not None)
 
 
-def _kept(config: PainterConfig, precision: Precision, device: torch.device) -> tuple[int, int, int, int]:
+def _kept(config: PainterConfig, precision: Precision, device: torch.device, learn: Learn) -> tuple[int, int, int, int]:
     """Bytes kept of each sample, in all and by the largest part, and the same of what samples share.
 
     The parts are those that checkpointing computes again one by one: the blocks and the head.
     """
     with torch.device("meta"):
         model = Painter(config).train()
+    freeze(model, learn)
     with FakeTensorMode(allow_non_fake_inputs=True):
         model.to_empty(device=device)
         two, three = (_kept_of(model, num, precision, device) for num in (2, 3))  # a single one is laid out otherwise

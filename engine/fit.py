@@ -15,8 +15,9 @@ from util.dist import World, on_main
 WAYS: tuple[Way, ...] = ("none", "selective", "full")  # from the fastest to the smallest
 SHARE = 0.9  # of what is free; temporary buffers take some of the rest
 GROUP = Path("/sys/fs/cgroup")
-COPIES = 4  # of the pixels' channels that the head makes at once
-STATE_BYTES = 16  # of a parameter: weight, gradient and AdamW's two moments in fp32
+COPIES = 3  # of the pixels' channels that the head makes at once
+STATE_BYTES = 16  # of a parameter that learns: weight, gradient and AdamW's two moments in fp32
+FROZEN_BYTES = 4  # of one that does not
 
 
 def fit(config: RunConfig, world: World) -> StepCost:
@@ -30,7 +31,8 @@ def fit(config: RunConfig, world: World) -> StepCost:
 def _fit(config: RunConfig, world: World) -> StepCost:
     named, room = config.model.checkpointing, SHARE * free_memory(world)
     for way in WAYS if named == "auto" else (named,):
-        cost = sample_cost(replace(config.model, checkpointing=way), config.optim.precision, world.device)
+        network, optim = replace(config.model, checkpointing=way), config.optim
+        cost = sample_cost(network, optim.precision, world.device, optim.learn)
         if state_bytes(config, world, cost) + activation_bytes(config, cost) <= room:
             break
     return cost
@@ -38,7 +40,8 @@ def _fit(config: RunConfig, world: World) -> StepCost:
 
 def state_bytes(config: RunConfig, world: World, cost: StepCost) -> float:
     """Weights, gradients and moments of one rank."""
-    return cost.num_parameters * STATE_BYTES / (world.size if config.parallel == "fsdp" else 1)
+    learning = (cost.num_parameters - cost.num_frozen) * STATE_BYTES
+    return (learning + cost.num_frozen * FROZEN_BYTES) / (world.size if config.parallel == "fsdp" else 1)
 
 
 def activation_bytes(config: RunConfig, cost: StepCost) -> int:
@@ -50,9 +53,11 @@ def check_canvases(config: PainterConfig, size: tuple[int, int], num: int, devic
     """ValueError unless `num` canvases of twice `size` (H, W) fit into the free memory at once, to infer in float32."""
     needed, room = num * inference_bytes(config, size), SHARE * free_memory(World(0, 1, 1, device))
     if needed > room:
+        fewer = int(room * num / needed)
+        cure = f"give {fewer} or fewer, or a spatial ensemble" if fewer else "give a smaller size"
         raise ValueError(
-            f"{num} prompts need about {needed / 1e9:.1f} GB and {room / 1e9:.1f} GB are free: "
-            f"give {max(1, int(room * num / needed))} or fewer, or a spatial ensemble"
+            f"{num} prompts of {size[1]} x {size[0]} pixels need about {needed / 1e9:.1f} GB, "
+            f"and {room / 1e9:.1f} GB are free: {cure}"
         )
 
 

@@ -7,7 +7,8 @@ predictor.set_prompts([("room.jpg", "room_depth.png")])
 depth = predictor.predict("kitchen.jpg", task="depth")  # (H, W) metres; .paint(...) is the painting itself
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -121,13 +122,17 @@ class Predictor:
         ]
         return found[0] if is_one else found
 
-    def paintings(self, images: Sequence[Image.Image]) -> Iterator[Tensor]:
-        """Of each image the painting (3, h, w) as tasks decode it: as large as half a canvas, 0..1 but not clipped."""
+    def paintings(self, images: Iterable[Image.Image]) -> Iterator[Tensor]:
+        """Of each image the painting (3, h, w) as tasks decode it: as large as half a canvas, 0..1 but not clipped.
+
+        Images are taken as they are due, a batch at a time.
+        """
         if self._inpainter is None:
             raise ValueError("no prompt is set; call set_prompts with pairs of an image and its painted label")
         step = max(1, CANVASES // self._inpainter.num_prompts)
-        for i in range(0, len(images), step):
-            yield from self._inpainter(images[i : i + step]).cpu()
+        waiting = iter(images)
+        while batch := list(islice(waiting, step)):
+            yield from self._inpainter(batch).cpu()
 
 
 def to_picture(painted: Tensor, size: Size) -> NDArray[np.uint8]:

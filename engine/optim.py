@@ -3,13 +3,16 @@
 import math
 import re
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.autograd.graph import increment_version
 from torch.optim import AdamW
 
 from models import Painter
+
+Learn = Literal["all", "head"]
+HEAD = ("norm.", "decoder_embed.", "decoder_pred.")  # after the blocks: no gradient has to pass through these
 
 
 def lr_scale(name: str, depth: int, layer_decay: float) -> float:
@@ -23,10 +26,20 @@ def lr_scale(name: str, depth: int, layer_decay: float) -> float:
     return layer_decay ** (depth + 1 - layer)
 
 
-def parameter_groups(model: Painter, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """Groups {"params", "names", "lr_scale", "weight_decay"}; no decay on 1-D parameters and pos_embed."""
-    groups: defaultdict[tuple[float, float], dict[str, Any]] = defaultdict(lambda: {"params": [], "names": []})
+def freeze(model: Painter, learn: Learn) -> None:
+    """Let the parameters that do not learn have no gradients."""
     for name, parameter in model.named_parameters():
+        parameter.requires_grad_(learn == "all" or name.startswith(HEAD))
+
+
+def parameter_groups(model: Painter, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Groups {"params", "names", "lr_scale", "weight_decay"}; no decay on 1-D parameters and pos_embed.
+
+    Of what learns alone.
+    """
+    groups: defaultdict[tuple[float, float], dict[str, Any]] = defaultdict(lambda: {"params": [], "names": []})
+    learning = ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+    for name, parameter in learning:
         decay = 0.0 if parameter.ndim == 1 or name == "pos_embed" else weight_decay
         group = groups[lr_scale(name, model.config.depth, layer_decay), decay]
         group["params"].append(parameter)

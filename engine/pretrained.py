@@ -38,6 +38,12 @@ def find_pretrained(path_or_hub_id: str | Path) -> Path:
         ) from None
 
 
+def weights_of(path: Path) -> Path:
+    """A file or checkpoint as it is; of a folder of FILES the weights."""
+    path = path.resolve() if path.is_dir() else path  # `last` may move on meanwhile
+    return path / FILES[1] if (path / FILES[1]).is_file() else path
+
+
 def save_pretrained(folder: Path, painter: Painter, config: dict[str, Any], precision: str = "fp32") -> Path:
     """Write a folder as hubs have it, config.json and model.safetensors; `load_painter` reads it."""
     write(folder / FILES[0], json.dumps(config, indent=1).encode())
@@ -50,8 +56,7 @@ def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str
     Of files that do not know their network `name` tells it, in the registry of models, by default the released
     ViT-L, and the config is empty. Raises ValueError on weights that do not fit exactly.
     """
-    path = path.resolve() if path.is_dir() else path  # `last` may move on meanwhile
-    path = path / FILES[1] if (path / FILES[1]).is_file() else path
+    path = weights_of(path)
     weights, config = read_weights(path), _told_config(path)
     told = None if name else _told_model(config, path)
     model = Painter(told or model_config(name or DEFAULT_MODEL))

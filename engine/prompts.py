@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from engine.inpaint import Half, Prompt, picture_of
-from util.files import write
+from util.files import check_writable, write
 from util.image import to_rgb
 from util.visualize import panels, save_png
 
@@ -37,19 +37,25 @@ class StoredPrompt(NamedTuple):
 
 
 def save_prompt(path: Path, pairs: Mapping[str, Prompt], facts: Mapping[str, Any]) -> None:
-    """Write a prompt file, its picture beside it, and its line in the folder's manifest."""
-    if path.suffix != SUFFIX:
-        raise ValueError(f"{path} must end in {SUFFIX}")
-    halves = {f"{task}.{name}": half for task, pair in pairs.items() for name, half in zip(SIDES, pair, strict=True)}
-    content = save(
-        {name: _stored(half) for name, half in halves.items()}, {"format": "pt", FACTS: json.dumps(dict(facts))}
-    )
+    """Write a prompt file, its picture beside it, and its line in the folder's manifest. Raises as `check_place`."""
+    check_place(path)
+    halves = {f"{task}.{side}": half for task, pair in pairs.items() for side, half in zip(SIDES, pair, strict=True)}
+    told = {FACTS: json.dumps(dict(facts))}  # one entry: of more, each time another comes first
+    content = save({name: _stored(half) for name, half in halves.items()}, told)
     write(path, content)
     save_png(path.with_suffix(".png"), panels({name: picture_of(half) for name, half in halves.items()}))
-    listed = read_manifest(path.parent) | {
-        path.stem: {"tasks": sorted(pairs), "sha256": hashlib.sha256(content).hexdigest(), **facts}
-    }
+    listed = read_manifest(path.parent) | {path.stem: {"tasks": sorted(pairs), "sha256": _digest(content), **facts}}
     write(path.parent / MANIFEST, json.dumps(dict(sorted(listed.items())), indent=1).encode())
+
+
+def check_place(path: Path) -> None:
+    """Make the folder of a prompt file that is to be written; ValueError if it cannot be, or is of another suffix."""
+    if path.suffix != SUFFIX:
+        raise ValueError(f"{path} must end in {SUFFIX}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file")
+    check_writable(path.parent, "--out")
+    read_manifest(path.parent)
 
 
 def read_prompt_file(path: Path) -> StoredPrompt:
@@ -58,11 +64,12 @@ def read_prompt_file(path: Path) -> StoredPrompt:
         raise ValueError(f"there is no prompt file {path}; tools/search_prompt.py and tools/learn_prompt.py write them")
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})[FACTS])
+            facts = (file.metadata() or {}).get(FACTS)
             halves = {name: _half(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (no dict)
-        tasks = sorted({name.rpartition(".")[0] for name in halves})
-        return StoredPrompt({task: (halves[f"{task}.image"], halves[f"{task}.target"]) for task in tasks}, facts)
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        if facts is None or not halves:
+            raise ValueError("it holds other tensors, or none")
+        return StoredPrompt(_paired(halves), dict(json.loads(facts)))
+    except (SafetensorError, TypeError, ValueError, OSError) as error:
         raise ValueError(
             f"{path} is no whole prompt file ({error}); write it again with the tools for prompts"
         ) from None
@@ -74,16 +81,54 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     try:
-        return dict(json.loads(file.read_bytes()))
+        listed = json.loads(file.read_bytes())
+        if isinstance(listed, dict) and all(isinstance(facts, dict) for facts in listed.values()):
+            return listed
     except ValueError:
-        raise ValueError(
-            f"{file} is not a JSON object; remove it, and write the prompts of this folder again"
-        ) from None
+        pass
+    raise ValueError(f"{file} is not a JSON object of objects; remove it, and write the prompts of this folder again")
+
+
+def faults(folder: Path) -> list[str]:
+    """What is wrong with a bank, a line each: files that are not listed, not there, broken, or not as listed."""
+    listed, there = read_manifest(folder), {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    found = [f"{name} is listed, but {folder / name}{SUFFIX} is not there" for name in listed if name not in there]
+    for name, path in there.items():
+        try:
+            read_prompt_file(path)
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        if name not in listed:
+            found.append(f"{path} is not in the manifest")
+        elif _digest(path.read_bytes()) != listed[name].get("sha256"):
+            found.append(f"{path} is not the file that was listed: its SHA-256 is another")
+    return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _paired(halves: Mapping[str, Half]) -> dict[str, Prompt]:
+    """Halves by TASK.SIDE -> the pair of each task; ValueError if a side is not there, or is of another size."""
+    pairs: dict[str, Prompt] = {}
+    for task in sorted({name.rpartition(".")[0] for name in halves}):
+        if missing := [side for side in SIDES if f"{task}.{side}" not in halves]:
+            raise ValueError(f"{task or next(iter(halves))} has no {missing[0]}")
+        image, target = (halves[f"{task}.{side}"] for side in SIDES)
+        sizes = {tuple(half.shape[:0:-1]) if isinstance(half, Tensor) else half.size for half in (image, target)}
+        if len(sizes) > 1:
+            raise ValueError(f"image and target of {task} are of different sizes")
+        pairs[task] = image, target
+    if len(halves) != len(SIDES) * len(pairs):
+        raise ValueError("it holds more than images and targets")
+    return pairs
 
 
 def _stored(half: Half) -> Tensor:
     if isinstance(half, Tensor):
-        return half.detach().float().cpu().contiguous()
+        return half.detach().float().cpu().clone(memory_format=torch.contiguous_format)  # files share no memory
     return torch.from_numpy(np.array(half.convert("RGB")))
 
 

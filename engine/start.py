@@ -10,7 +10,7 @@ from torch import nn
 from engine.checkpoint import Checkpoints
 from engine.config import RunConfig, flatten
 from engine.loaders import Lists
-from engine.optim import make_optimizer
+from engine.optim import freeze, make_optimizer
 from engine.parallel import parallelise
 from engine.precision import Precision
 from engine.state import TrainState
@@ -58,6 +58,7 @@ def _fresh(config: RunConfig, with_weights: bool) -> Painter:
         init_from_mae(model, read_mae(config.init_mae), config.init_mae)
     if with_weights and config.init:
         load_strict(model, read_weights(config.init), config.init)
+    freeze(model, config.optim.learn)
     return model
 
 

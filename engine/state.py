@@ -50,6 +50,6 @@ class TrainState:
     def make_room(self, saved: set[str]) -> None:
         """For the moments among these names of tensors; a parameter that has never had a gradient has none."""
         for name, parameter in self.model.named_parameters():
-            if f"optimizer.{name}.step" in saved:
+            if parameter.requires_grad and f"optimizer.{name}.step" in saved:
                 moments = {moment: torch.zeros_like(parameter) for moment in MOMENTS}
                 self.optimizer.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}

@@ -7,7 +7,7 @@ import torch
 
 from engine.config import RunConfig
 from engine.cost import StepCost
-from engine.fit import activation_bytes, state_bytes
+from engine.fit import FROZEN_BYTES, activation_bytes, state_bytes
 from engine.loaders import Lists, accumulation
 from models import model_config
 from util.dist import World
@@ -16,7 +16,7 @@ WIDTH, LABEL = 100, 9
 TIED = "\N{NO-BREAK SPACE}"  # where no line may end
 FEW_STEPS = 3_000  # about a twentieth of the released model's
 EFFICIENCY = (0.6, 0.1)  # of the rate of plain products; the least is that of tiny networks
-CHECKPOINT_BYTES = 12  # of a parameter: weight and AdamW's two moments in fp32
+CHECKPOINT_BYTES = 12  # of a parameter that learns: weight and AdamW's two moments in fp32
 
 
 def summary(config: RunConfig, lists: Lists, world: World, steps: range, cost: StepCost, rate: float) -> str:
@@ -48,12 +48,13 @@ def _paragraph(label: str, text: str) -> list[str]:
 
 def _network(config: RunConfig, cost: StepCost) -> str:
     model, again = config.model, ""
+    learning = f" ({(cost.num_parameters - cost.num_frozen) / 1e6:.3g} M learn)" if cost.num_frozen else ""
     if model.checkpointing == "auto":
         again = f", checkpointing {cost.checkpointing}, chosen by memory"
     elif model.checkpointing != "none":
         again = f", checkpointing {model.checkpointing}"
     return (
-        f"{cost.num_parameters / 1e6:.1f} M parameters, {model.depth} blocks of {model.embed_dim}, "
+        f"{cost.num_parameters / 1e6:.1f} M parameters{learning}, {model.depth} blocks of {model.embed_dim}, "
         f"canvas {model.img_size[0]} x {model.img_size[1]}, {config.optim.precision}, {model.attention}{again}"
     )
 
@@ -125,7 +126,8 @@ def _memory(config: RunConfig, world: World, cost: StepCost) -> str:
 
 
 def _saves(config: RunConfig, cost: StepCost) -> str:
-    log, size = config.log, cost.num_parameters * CHECKPOINT_BYTES
+    log, learning = config.log, cost.num_parameters - cost.num_frozen
+    size = learning * CHECKPOINT_BYTES + cost.num_frozen * FROZEN_BYTES
     kept = f"{log.keep} kept" + (f", and those of every {_count(log.keep_every)} steps" if log.keep_every else "")
     room = _gb((log.keep + 1) * size)
     return (

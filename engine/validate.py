@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.canvas import Canvas, finish
 from data.pair_dataset import Sample
 from data.prompt import query_half
 from engine.loss import masked_loss
 from engine.precision import Precision
-from models import Painter
 from util.dist import World, all_sum
 from util.image import denormalize
 from util.visualize import canvas_strip
@@ -33,7 +32,7 @@ class Validation:
 
 @torch.no_grad()
 def validate(
-    model: Painter, batches: Iterable[Sample], world: World, precision: Precision, loss_kind: str, num_strips: int
+    model: nn.Module, batches: Iterable[Sample], world: World, precision: Precision, loss_kind: str, num_strips: int
 ) -> Validation:
     """Loss and PSNR of one source over all ranks; every pair counts once and alone, whatever the batch size."""
     model.eval()

@@ -1,6 +1,5 @@
 """The command of a benchmark: `python -m eval.NAME --ckpt C --data_root D`, alone or under torchrun."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from eval.results import line, write_results
 from eval.run import Subject, choose, network, oracle, run
 from util.cores import MOST, cores_of_a_rank
 from util.dist import World, joined
+from util.files import check_writable
 from util.parallel import one_line_errors
 
 MAX_SIDE = 4096
@@ -101,7 +101,7 @@ def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
     """The run, as one rank sees it."""
     folder, workers = options.folder(benchmark.name), options.num_workers
     check = cross_check.find_check(benchmark.name) if options.cross_check else None
-    _check_writable(folder)
+    check_writable(folder, "--out_dir")
     there = choose(benchmark, options.data_root)
     queries = there[: options.limit]
     found = run(
@@ -121,16 +121,6 @@ def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
             official = cross_check.measure(check, folder / "images", queries, options.data_root)
             write_results(folder, found | {"cross_check": official})
             print(cross_check.table(official["tool"], found["metrics"], official["metrics"]))
-
-
-def _check_writable(folder: Path) -> None:
-    """ValueError now, and not after hours of painting."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f"--out_dir {folder} cannot be written to ({error.strerror}); give another") from None
 
 
 def subject(benchmark: Benchmark, options: Options, world: World) -> Subject:

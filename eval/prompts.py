@@ -56,7 +56,19 @@ def _of_file(benchmark: Benchmark, path: Path) -> Prompt:
 
 def candidates(benchmark: Benchmark, roots: Roots) -> list[str]:
     """Names of the training pairs that every task of the benchmark has, sorted."""
-    return sorted(set.intersection(*(set(_listed(benchmark, task, roots)) for task in benchmark.tasks)))
+    return list(training_pairs(benchmark, roots))
+
+
+def training_pairs(benchmark: Benchmark, roots: Roots) -> dict[str, list[Pair]]:
+    """The listed training pair of each task, by the name that they have in common, sorted; reads the lists once."""
+    lists = [_listed(benchmark, task, roots) for task in benchmark.tasks]
+    return {name: [pairs[name] for pairs in lists] for name in sorted(set.intersection(*map(set, lists)))}
+
+
+def read_listed(roots: Roots, pair: Pair) -> tuple[Image.Image, Image.Image]:
+    """A listed pair as a prompt: image and painted target, RGB."""
+    image, target = read_pair(roots, pair)
+    return image, target.convert("RGB")
 
 
 def _pairs(benchmark: Benchmark, roots: Roots, name: str) -> list[tuple[Image.Image, Image.Image]]:
@@ -82,8 +94,7 @@ def _pair(benchmark: Benchmark, task: Task, roots: Roots, name: str) -> tuple[Im
         check_same_size(image, target, read[1].size[::-1])
         return read[0], read[1].convert("RGB")
     if pair := _listed(benchmark, task, roots).get(name):
-        read = read_pair(roots, pair)
-        return read[0], read[1].convert("RGB")
+        return read_listed(roots, pair)
     raise Absent(files[0] if not has(roots, files[0]) else files[1], "")
 
 

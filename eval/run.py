@@ -18,7 +18,7 @@ from data.tasks import Size
 from engine.inpaint import Half
 from engine.inpaint import Prompt as PromptPair
 from engine.precision import Name, Precision
-from engine.pretrained import load_painter
+from engine.pretrained import load_painter, weights_of
 from eval.benchmark import Benchmark, Query
 from eval.evaluate import evaluate
 from eval.painters import Network, Oracle, Paints
@@ -75,7 +75,7 @@ def network(
     device: torch.device | str = "cpu",
 ) -> Subject:
     """A checkpoint below a prompt. Raises ValueError on weights that do not fit and on a prompt that is not there."""
-    ckpt = from_main(ckpt.resolve())  # `last` may move on meanwhile
+    ckpt = from_main(weights_of(ckpt).resolve())  # `last` may move on meanwhile
     painter, config = load_painter(ckpt, model)
     chosen = read_prompt(benchmark, roots, prompt)
     facts = {

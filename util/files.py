@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def write(path: Path, content: bytes) -> bool:
     finally:
         part.unlink(missing_ok=True)
     return True
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Make the folder; ValueError, now and not after hours of work, if it cannot be written to. `option` names it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{option}: {folder} cannot be written to ({error.strerror}); give another") from None
 
 
 def write_png(stem: Path, pixels: NDArray[Any]) -> None:

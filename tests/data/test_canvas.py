@@ -66,6 +66,7 @@ def weight_of(pair_type: str, target: np.ndarray) -> np.ndarray:
     return {
         "nyuv2_image2depth": lambda: (target >= 1e-4).astype(float),
         "nyuv2_image2normals": lambda: np.broadcast_to((target >= BLACK).any(0), target.shape).astype(float),
+        "own_image2classes": lambda: np.broadcast_to((target >= BLACK).any(0), target.shape).astype(float),
         "coco_image2panoptic_inst": lambda: np.full_like(target, painted),
         "coco_image2pose": lambda: np.where(target > BLACK, 10, 1) * painted,
     }.get(pair_type, lambda: np.ones_like(target))()

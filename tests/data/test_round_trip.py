@@ -88,6 +88,8 @@ LABELS: dict[str, tuple[Callable[[Rng], Any], Callable[[Any, Any], bool], int]] 
     "derain": (photograph, lambda decoded, label: same((decoded * 255).round().byte(), label), 0),
     "enhance": (photograph, lambda decoded, label: same((decoded * 255).round().byte(), label), 0),
     "nyuv2_normals": (directions, within(0.02), 0),
+    "own_classes": (lambda rng: classes(rng, 255), same, 17),
+    "own_pictures": (photograph, lambda decoded, label: same((decoded * 255).round().byte(), label), 0),
 }
 
 

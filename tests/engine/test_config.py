@@ -72,7 +72,7 @@ def test_command_line_overrides_any_value():
 def test_help_without_a_config_teaches(capsys):
     with pytest.raises(SystemExit):
         load_config(["--help"], "tools/train.py")
-    assert "CONFIG is a file or one of demo, painter_vit_large" in capsys.readouterr().out
+    assert "CONFIG is a file or one of demo, finetune, painter_vit_large" in capsys.readouterr().out
 
 
 def test_print_config_prints_keys_as_the_command_line_takes_them(capsys):

@@ -1,5 +1,6 @@
 """Prompts by name: the paper's, any other, one drawn; and what is said where there is none."""
 
+import json
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -8,12 +9,15 @@ from PIL import Image
 
 from data.pairs import read_pairs
 from data.tasks import SOURCES
+from engine.inpaint import half
+from engine.prompts import save_prompt
+from eval import prompts
 from eval.ade20k_semantic import BENCHMARK as ADE
 from eval.derain import BENCHMARK as DERAIN
 from eval.lol import BENCHMARK as LOL
 from eval.lol import Lol
 from eval.nyuv2_depth import BENCHMARK as NYU
-from eval.prompts import candidates, read_prompt
+from eval.prompts import candidates, read_listed, read_prompt, training_pairs
 from eval.sidd import BENCHMARK as SIDD
 
 FILES = {
@@ -155,3 +159,74 @@ def test_each_task_has_its_own_pair_of_the_name(root):
     assert len(pairs) == 2
     for (image, _), benchmark in zip(pairs, (LOL, DERAIN), strict=True):
         np.testing.assert_array_equal(image, Image.open(root / FILES[benchmark][0]).convert("RGB"))
+
+
+def test_all_tasks_have_the_pairs_of_a_name_read_once(world, monkeypatch):
+    reads = []
+    monkeypatch.setattr(prompts, "read_pairs", lambda *given: reads.append(given) or read_pairs(*given))
+    found = training_pairs(Two(), [world])
+    assert list(found) == candidates(LOL, [world]) == ["100", "101"]
+    assert [[pair.image_path for pair in pairs] for pairs in found.values()] == [
+        [f"light_enhance/our485/low/{name}.png", f"derain/train/input/{name}.jpg"] for name in found
+    ]
+    assert len(reads) == 2 + 1
+    for given, listed in zip(
+        read_prompt(LOL, [world], "101").pairs[0], read_listed([world], found["101"][0]), strict=True
+    ):
+        np.testing.assert_array_equal(given, listed)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A prompt file for two tasks."""
+    red, blue, green = (Image.new("RGB", (30, 20), color) for color in ("red", "blue", "green"))
+    pairs = {"derain": (red, blue), "enhance": (red, green)}
+    save_prompt(tmp_path / "found.safetensors", pairs, {"kind": "searched"})
+    return tmp_path / "found.safetensors"
+
+
+def test_a_prompt_file_has_the_pair_of_each_task_in_their_order(world, file):
+    prompt = read_prompt(Two(), [world], str(file))
+    assert (prompt.name, prompt.kind) == ("found", "searched")
+    assert [pair[1].getpixel((0, 0)) for pair in prompt.pairs] == [(0, 128, 0), (0, 0, 255)]
+    with pytest.raises(
+        ValueError, match=r"found\.safetensors is a prompt for derain, enhance; sidd needs one for denoi"
+    ):
+        read_prompt(SIDD, [world], str(file))
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"found\.safetensors is no whole prompt file"):
+        read_prompt(LOL, [world], str(file))
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_benchmarks_take_a_prompt_file_and_tell_two_of_a_name_apart(world, ckpt, file, call, tmp_path):
+    """The same pixels as the named pair's give the same numbers; other pixels are another run."""
+    given = "--ckpt", ckpt, "--data_root", world, "--num_workers", 0
+    assert call(LOL, *given, "--prompt", "101", "--out_dir", tmp_path / "named").code is None
+    save_prompt(file, {"enhance": read_prompt(LOL, [world], "101").pairs[0]}, {"kind": "searched"})
+    from_file = *given, "--prompt", file, "--out_dir", tmp_path / "file"
+    assert call(LOL, *from_file).code is None
+    assert results(tmp_path / "file")["metrics"] == results(tmp_path / "named")["metrics"]
+    assert results(tmp_path / "file")["prompt"] == {"name": "found", "kind": "searched"}
+    assert call(LOL, *from_file).code is None  # the same run again
+    save_prompt(file, {"enhance": read_prompt(LOL, [world], "100").pairs[0]}, {"kind": "searched"})
+    assert "results of a run with another pixels of the prompt; remove it" in call(LOL, *from_file).code
+
+
+def test_benchmarks_take_a_learned_prompt_of_their_size_alone(world, ckpt, file, call, tmp_path):
+    """Half canvases that are a pair's pixels as the network sees them give the pair's numbers."""
+    pair = tuple(half(side, (48, 48)) for side in read_prompt(LOL, [world], "101").pairs[0])
+    save_prompt(file, {"enhance": pair}, {"kind": "learned"})
+    given = "--ckpt", ckpt, "--data_root", world, "--num_workers", 0
+    assert call(LOL, *given, "--prompt", "101", "--out_dir", tmp_path / "named").code is None
+    assert call(LOL, *given, "--prompt", file, "--out_dir", tmp_path / "file").code is None
+    assert results(tmp_path / "file")["metrics"] == results(tmp_path / "named")["metrics"]
+    assert results(tmp_path / "file")["prompt"]["kind"] == "learned"
+    ended = call(LOL, *given, "--prompt", file, "--size", 64, "--out_dir", tmp_path / "larger")
+    assert ended.code == (
+        "error: the prompt was learned at 48 x 48 pixels and is used at 64 x 64; learn one of this size"
+    )
+    assert not (tmp_path / "larger/results.json").exists()

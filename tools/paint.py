@@ -1,0 +1,161 @@
+"""Paint pictures, or a video, as prompts show: pairs of an image and its painted label.
+
+    python tools/paint.py --ckpt demo/run/last --prompt room.jpg room_depth.png --input photos --output painted
+    python tools/paint.py --ckpt C --prompt a.jpg a.png --prompt b.jpg b.png --input 'photos/**/*.jpg' --output painted
+    python tools/paint.py --ckpt C --prompt bank/depth.safetensors --input walk.mp4 --output walk_painted.mp4
+
+Expected: `painted: 12 pictures`. Each input NAME becomes OUTPUT/NAME.png, of its size; with --task also NAME_label,
+the label as its data set has it (depth: 16-bit millimetres); with --overlay also NAME_overlay.png. Inputs that
+cannot be read are told at the end, with exit status 1, and all others are painted. See docs/USE.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from PIL import Image
+
+from data.tasks import Task, task_named
+from engine.infer import Ensemble, Predictor, grid
+from engine.inpaint import Prompt
+from engine.prompts import SUFFIX, read_prompt_file
+from tools.paint_pictures import LABEL, OVERLAY, PICTURES, Input, check_outputs, find_inputs, paint_pictures
+from tools.paint_video import Paintings, outputs, paint_video, with_memory
+from util.files import check_writable
+from util.image import read_rgb
+from util.parallel import one_line_errors
+from util.video import SUFFIXES, Video
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is painted, and how."""
+
+    ckpt: str
+    """weights: a run's checkpoint, a file, a folder of tools/export.py, or user/model of a hub"""
+    prompt: tyro.conf.UseAppendAction[tuple[tuple[Path, ...], ...]]
+    """an image and its painted label, of one size; or a prompt file (.safetensors). Again for more: an ensemble"""
+    input: tuple[str, ...]
+    """pictures, folders of them, patterns such as 'photos/**/*.jpg' (folders are kept); or one video"""
+    output: Path
+    """the folder to write; of a video the file, .mp4"""
+    task: str | None = None
+    """what the prompts show, such as depth: labels are decoded and written, too. Then a target may also be as its
+    data set has it, such as 16-bit millimetres"""
+    overlay: bool = False
+    """write the label drawn over the image, too; without --task the painting over it"""
+    ensemble: Ensemble = "feature"
+    """of several prompts: feature, slower with each; or spatial, a grid of all of them as one prompt"""
+    memory: int = 1
+    """of a video: so many last frames, and its first, are prompts for the next one; 0: only the given ones"""
+    instances: bool = False
+    """tell a SegGPT that the prompts show single objects, and not all of a class"""
+    size: int | None = None
+    """side of the squares that prompts and inputs become, in pixels; by default as trained"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """arithmetic of the network; auto: the fastest of this device"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    model: str | None = None
+    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
+
+
+def main() -> None:
+    """Paint as the command line says."""
+    with one_line_errors("stopped; what is painted so far is kept"):
+        options = tyro.cli(
+            Options,
+            prog="tools/paint.py",
+            description=__doc__,
+            use_underscores=True,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+        try:
+            paint(options)
+        except torch.OutOfMemoryError:
+            raise ValueError("the device's memory does not hold this; give a smaller --size, or --device cpu") from None
+
+
+def paint(options: Options) -> None:
+    """Most that can be wrong is told before the network is read."""
+    task, inputs = task_named(options.task) if options.task is not None else None, find_inputs(options.input)
+    prompts, video = [read_prompt(paths, task) for paths in options.prompt], only_video(inputs)
+    check(options, inputs, video)
+    predictor = Predictor.from_pretrained(
+        options.ckpt, options.device, options.precision, options.size, options.model
+    ).set_prompts(prompts, options.ensemble, options.instances)
+    if video:
+        _paint_video(options, predictor, prompts, video, task)
+        return
+    failures = paint_pictures(predictor, inputs, options.output, task, options.overlay)
+    print(f"{options.output}: {len(inputs) - len(failures)} pictures")
+    if failures:
+        lines = "\n  ".join(failures)
+        raise ValueError(f"{len(failures)} of {len(inputs)} inputs are not painted:\n  {lines}")
+
+
+def _paint_video(
+    options: Options, predictor: Predictor, prompts: Sequence[Prompt], video: Video, task: Task | None
+) -> None:
+    paintings: Paintings = predictor.paintings
+    if options.memory:
+        given = [grid(prompts, predictor.size)] if options.ensemble == "spatial" else prompts
+        paintings = with_memory(predictor, given, options.memory, options.instances)
+    paint_video(paintings, video, options.output, task, options.overlay)
+    print(f"{options.output}: {video.num_read} frames; the sound is left out")
+    video.check_end()
+
+
+def read_prompt(paths: tuple[Path, ...], task: Task | None) -> Prompt:
+    """The pair of two files, or of a prompt file for the task, or its only one."""
+    if len(paths) == 2:
+        return read_rgb(paths[0]), _target(paths[1], task)
+    if len(paths) != 1 or paths[0].suffix != SUFFIX:
+        given = " ".join(map(str, paths))
+        raise ValueError(f"--prompt {given}: give an image and its painted label, or one prompt file ({SUFFIX})")
+    pairs = read_prompt_file(paths[0]).pairs
+    name = task.name if task else next(iter(pairs)) if len(pairs) == 1 else None
+    if name not in pairs:
+        raise ValueError(f"{paths[0]} is a prompt for {', '.join(pairs)}; choose with --task")
+    return pairs[name]
+
+
+def _target(path: Path, task: Task | None) -> Image.Image:
+    try:
+        return read_rgb(path)
+    except ValueError:
+        if task is None:
+            raise
+        return task.read_target(path).convert("RGB")  # no picture for people, but perhaps as its data set has it
+
+
+def only_video(inputs: Sequence[Input]) -> Video | None:
+    """The video that is the only input; None if all are pictures."""
+    videos = [one.path for one in inputs if one.path.suffix.lower() in SUFFIXES]
+    if videos and len(inputs) > 1:
+        raise ValueError(f"{videos[0]} is a video, which takes a command of its own; give it alone, or pictures")
+    return Video(videos[0]) if videos else None
+
+
+def check(options: Options, inputs: Sequence[Input], video: Video | None) -> None:
+    """ValueError on numbers out of range, and on an output that cannot be written or would replace what is read."""
+    out = options.output
+    if options.memory < 0 or (options.size is not None and options.size < 1):
+        raise ValueError("--memory must be 0 or more, --size 1 or more")
+    if video and (out.suffix.lower() != ".mp4" or out.is_dir()):
+        raise ValueError(f"--output {out} must be a file that ends in .mp4, as the input is a video")
+    if not video and (out.is_file() or out.suffix.lower() in PICTURES):
+        raise ValueError(f"--output {out} must be a folder; each painted picture becomes a file in it")
+    written = {file.resolve() for file in (outputs(out, options.overlay) if video else [out])}
+    for file in (*(one.path for one in inputs), *(path for paths in options.prompt for path in paths)):
+        if written & {file.resolve(), *file.resolve().parents}:
+            raise ValueError(f"{file} is read, and --output {out} might replace it; give another place")
+    if not video:
+        check_outputs(inputs, ["", *[LABEL] * (options.task is not None), *[OVERLAY] * options.overlay])
+    check_writable(out.parent if video else out, "--output")
+
+
+if __name__ == "__main__":
+    main()
