@@ -59,6 +59,15 @@ def shown(image: Image.Image, painting: Tensor, task: Task | None, overlay: bool
     return Painted(picture, label, task.draw(label, under) if task else blend(under, picture))
 
 
+def write(found: Painted, task: Task | None, stem: Path) -> None:
+    """Into files that begin with `stem`."""
+    write_png(stem, found.picture)
+    if task:
+        task.save(found.label, stem.with_name(stem.name + LABEL))
+    if found.overlay is not None:
+        write_png(stem.with_name(stem.name + OVERLAY), found.overlay)
+
+
 def find_inputs(given: Sequence[str]) -> list[Input]:
     """The pictures of files, folders and patterns, in this order, none twice; ValueError where nothing is found."""
     if not given:
@@ -130,12 +139,7 @@ def _read(one: Input) -> Image.Image | ValueError:
 
 def _write(folder: Path, task: Task | None, overlay: bool, job: tuple[Path, Image.Image, Tensor]) -> None:
     name, image, painting = job
-    found, stem = shown(image, painting, task, overlay), folder / name
-    write_png(stem, found.picture)
-    if task:
-        task.save(found.label, stem.with_name(stem.name + LABEL))
-    if found.overlay is not None:
-        write_png(stem.with_name(stem.name + OVERLAY), found.overlay)
+    write(shown(image, painting, task, overlay), task, folder / name)
 
 
 def _ahead(function: Callable[[Item], Result], items: Iterable[Item], num_threads: int) -> Iterator[Result]:

@@ -1,0 +1,74 @@
+"""Painter in the browser: prompt pairs by upload, drawn by hand or from a bank; queries; paintings to keep.
+
+    python tools/web_demo.py                                    the small Painter of `make demo`
+    python tools/web_demo.py --ckpt painter_vit_large.pth --bank prompts --port 7861
+
+Expected: `open http://127.0.0.1:7860` after some seconds; Ctrl-C stops it. Only this machine can reach the page, which
+needs no network; what is uploaded is gone when the command ends. docs/USE.md shows a tour.
+"""
+
+import importlib.util
+import os
+import signal
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from engine.checkpoint import LAST
+from engine.infer import Predictor
+from tools.web_paint import ADDRESS, bank_choices
+from util.parallel import one_line_errors
+
+DEMO = Path("demo/run") / LAST  # what `make demo` trains
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is served where."""
+
+    ckpt: str = str(DEMO)
+    """weights: a run's checkpoint, a file, a folder of tools/export.py, or user/model of a hub"""
+    bank: Path | None = None
+    """folder of prompt files, as tools/prompt_bank.py, search_prompt.py and learn_prompt.py write them"""
+    port: int = 7860
+    """of this machine, 127.0.0.1"""
+    model: str | None = None
+    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+def main() -> None:
+    """Load the network, and serve until Ctrl-C."""
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="painter_") as folder:
+        options = tyro.cli(Options, prog="tools/web_demo.py", description=__doc__, use_underscores=True)
+        check(options)
+        choices = bank_choices(options.bank) if options.bank else ()
+        predictor = Predictor.from_pretrained(options.ckpt, options.device, model=options.model)
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
+        os.environ["no_proxy"] = "*"  # Gradio asks its own server whether it is up
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        from tools.web_page import serve
+
+        serve(predictor, options.bank, choices, Path(folder), options.port)
+
+
+def check(options: Options) -> None:
+    """ValueError on what is missing, before the network is read."""
+    if importlib.util.find_spec("gradio") is None:
+        raise ValueError("the web demo needs gradio: pip install -e '.[demo]'")
+    if options.ckpt == str(DEMO) and not DEMO.exists():
+        raise ValueError(f"there is no {DEMO}; `make demo` trains a small Painter, or give weights with --ckpt")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, options.port))
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"--port {options.port} cannot be had ({error}); give another, such as 7861") from None
+
+
+if __name__ == "__main__":
+    main()
