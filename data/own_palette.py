@@ -59,14 +59,24 @@ def read_palette(roots: Roots) -> Palette:
         raise ValueError(f"{roots[0] / PALETTE} is missing; write into it {TEACH}")
     file = find(roots, PALETTE)
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes(), object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON ({error}); write {TEACH}") from None
+        raise ValueError(f"{file} is no palette ({error}); write {TEACH}") from None
     if type(content) is int and 1 <= content <= MOST:
         return Palette.of_base(content, next(base for base in range(2, 8) if base**3 >= content))
     if not isinstance(content, dict | list) or not 1 <= len(content) <= MOST:
         raise ValueError(f"{file} must hold 1 to {MOST} classes, but is {content!r:.60}; write {TEACH}")
     return Colors.of(_checked(file, content if isinstance(content, dict) else dict(enumerate(content))))
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """ValueError on names that come twice, or on numbers that are not those of the order."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names) or (all(map(str.isdecimal, names)) and names != [*map(str, range(len(names)))]):
+        raise ValueError(
+            f"its names {names} must differ, and numbers count from 0: classes are in the order of the file"
+        )
+    return dict(pairs)
 
 
 def _checked(file: Path, classes: dict[Any, Any]) -> tuple[Color, ...]:

@@ -104,7 +104,7 @@ class OptimConfig:
     micro_batch: int = 2
     """samples of one forward pass on one device"""
     learn: Learn = "all"
-    """what learns; head: only what follows the blocks, on features that stay as they are"""
+    """what learns; head: only what follows the blocks"""
     loss: Literal["smoothl1", "l1", "l2", "l1l2"] = "smoothl1"
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
 

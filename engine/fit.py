@@ -72,7 +72,8 @@ def inference_bytes(config: PainterConfig, size: tuple[int, int]) -> int:
 def free_memory(world: World) -> float:
     """Bytes that one rank may take: of its GPU, or its share of what this machine has left."""
     if world.device.type == "cuda":
-        return torch.cuda.mem_get_info(world.device)[0]
+        kept = torch.cuda.memory_reserved(world.device) - torch.cuda.memory_allocated(world.device)
+        return torch.cuda.mem_get_info(world.device)[0] + kept  # which PyTorch holds for what comes
     return _free_on_host() / world.local_size
 
 
@@ -89,4 +90,16 @@ def _free_in_container(free: int) -> int:
         limit, used = ((GROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
     except OSError:
         return free
-    return int(limit) - int(used) if limit.isdigit() else free
+    return int(limit) - int(used) + _reclaimable() if limit.isdigit() else free
+
+
+def _reclaimable() -> int:
+    """Bytes of files that the kernel keeps in this control group until somebody needs the room."""
+    facts = GROUP / "memory.stat"
+    known = re.search(r"^inactive_file (\d+)$", facts.read_text(), re.MULTILINE) if facts.is_file() else None
+    return int(known[1]) if known else 0
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether memory was wanting, of a GPU or of the host."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

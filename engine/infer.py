@@ -10,9 +10,10 @@ depth = predictor.predict("kitchen.jpg", task="depth")  # (H, W) metres; .paint(
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -25,7 +26,7 @@ from engine.inpaint import Half, Inpainter, Prompt
 from engine.precision import Name, Precision, fastest_precision
 from engine.pretrained import find_pretrained, load_painter
 from models import Painter
-from util.dist import join_world
+from util.dist import known_device
 from util.image import PictureLike, to_rgb, to_uint8
 
 Ensemble = Literal["feature", "spatial"]
@@ -43,7 +44,7 @@ class Predictor:
         precision: auto is the fastest of the device, whose results differ by a thousandth; the paper's is fp32.
         side: of the squares that prompts and queries become, in pixels; None: as trained.
         """
-        self.device = join_world(device).device
+        self.device = torch.device(known_device(device))
         self.precision: Name = fastest_precision(self.device) if precision == "auto" else precision
         self.model = Precision(self.precision, self.device.type).for_inference(model.eval().to(self.device))
         height, width = model.config.img_size
@@ -78,6 +79,12 @@ class Predictor:
         of all of them shrunk into one prompt. A pair may be tensors, half canvases as prompts are learned.
         instances: tells a SegGPT that the prompts show single objects, and not all of a class.
         """
+        if ensemble not in get_args(Ensemble):
+            raise ValueError(f"ensemble {ensemble!r} must be one of {', '.join(get_args(Ensemble))}")
+        if isinstance(prompts, str | Path) or not all(
+            isinstance(pair, tuple | list) and len(pair) == 2 for pair in prompts
+        ):
+            raise ValueError("give a list of pairs, each an image and its painted label: [(image, target), ...]")
         if instances and not self.model.config.type_tokens:
             raise ValueError("this network has no type tokens, which only SegGPT's have; leave `instances` out")
         num = len(prompts) if ensemble == "feature" else 1
@@ -85,6 +92,10 @@ class Predictor:
         pairs = [_pair(*pair, number) for number, pair in enumerate(prompts, 1)]
         if ensemble == "spatial" and pairs:
             pairs = [grid(pairs, self.size)]
+        return self.use(pairs, instances)
+
+    def use(self, pairs: Sequence[Prompt], instances: bool = False) -> "Predictor":
+        """As `set_prompts`, of pairs that are read and fit into the memory."""
         self._inpainter = Inpainter(
             self.model,
             pairs,

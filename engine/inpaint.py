@@ -92,6 +92,8 @@ class Inpainter:
                 painted = self.model(images, targets, mask, **self.options, query_only=True)
             else:
                 painted = query_half(self.model(images, self._targets(len(halves)), mask, **self.options))
+        if not painted.isfinite().all():
+            raise ValueError("the network paints values that are not finite: its weights are broken, or overflow")
         return denormalize(painted[:: self.num_prompts].float().double())
 
     @cached_property
@@ -129,6 +131,7 @@ def half(image: Half, size: Size, interp: Literal["bicubic", "bilinear"] = "bicu
     What is half a canvas already is taken as it is; ValueError if it is of another size.
     """
     if isinstance(image, Tensor):
+        image = image.detach().float().cpu()
         if image.shape != (3, *size):
             made, due = (f"{w} x {h}" for h, w in (image.shape[1:], size))
             raise ValueError(f"the prompt was learned at {made} pixels and is used at {due}; learn one of this size")

@@ -4,9 +4,11 @@
 normalised floats where they were learned. A folder of such files is a prompt bank; its `manifest.json` lists them.
 """
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from torch import Tensor
 from engine.inpaint import Half, Prompt, picture_of
 from util.files import check_writable, write
 from util.image import to_rgb
+from util.lock import LOCK
 from util.visualize import panels, save_png
 
 SUFFIX = ".safetensors"
@@ -39,6 +42,13 @@ class StoredPrompt(NamedTuple):
 def save_prompt(path: Path, pairs: Mapping[str, Prompt], facts: Mapping[str, Any]) -> None:
     """Write a prompt file, its picture beside it, and its line in the folder's manifest. Raises as `check_place`."""
     check_place(path)
+    with (path.parent / LOCK).open("a") as lock:
+        with suppress(OSError):  # a file system without locks
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # two searches may end at once; both are to be in the manifest
+        _save(path, pairs, facts)
+
+
+def _save(path: Path, pairs: Mapping[str, Prompt], facts: Mapping[str, Any]) -> None:
     halves = {f"{task}.{side}": half for task, pair in pairs.items() for side, half in zip(SIDES, pair, strict=True)}
     told = {FACTS: json.dumps(dict(facts))}  # one entry: of more, each time another comes first
     content = save({name: _stored(half) for name, half in halves.items()}, told)
@@ -49,13 +59,17 @@ def save_prompt(path: Path, pairs: Mapping[str, Prompt], facts: Mapping[str, Any
 
 
 def check_place(path: Path) -> None:
-    """Make the folder of a prompt file that is to be written; ValueError if it cannot be, or is of another suffix."""
+    """Make the folder of a prompt file that is to be written; ValueError if it cannot be, or is of another suffix.
+
+    Or if the prompt's picture would replace one that is not a prompt's.
+    """
     if path.suffix != SUFFIX:
         raise ValueError(f"{path} must end in {SUFFIX}")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file")
     check_writable(path.parent, "--out")
-    read_manifest(path.parent)
+    if path.stem not in read_manifest(path.parent) and (picture := path.with_suffix(".png")).exists():
+        raise ValueError(f"{picture} is there already, and would be replaced by the prompt's; give another name")
 
 
 def read_prompt_file(path: Path) -> StoredPrompt:
@@ -69,7 +83,7 @@ def read_prompt_file(path: Path) -> StoredPrompt:
         if facts is None or not halves:
             raise ValueError("it holds other tensors, or none")
         return StoredPrompt(_paired(halves), dict(json.loads(facts)))
-    except (SafetensorError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, TypeError, ValueError, OSError, RecursionError, NotImplementedError) as error:
         raise ValueError(
             f"{path} is no whole prompt file ({error}); write it again with the tools for prompts"
         ) from None
@@ -82,11 +96,23 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
     try:
         listed = json.loads(file.read_bytes())
-        if isinstance(listed, dict) and all(isinstance(facts, dict) for facts in listed.values()):
+        if isinstance(listed, dict) and all(map(_is_listed, listed, listed.values())):
             return listed
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
-    raise ValueError(f"{file} is not a JSON object of objects; remove it, and write the prompts of this folder again")
+    raise ValueError(f"{file} is no manifest, or is damaged; remove it, and write the prompts of this folder again")
+
+
+def _is_listed(name: str, facts: Any) -> bool:
+    """Whether a manifest's entry is of a file in its folder, with its tasks."""
+    if not isinstance(facts, dict) or not name or Path(name).name != name:
+        return False
+    tasks = facts.get("tasks")
+    return isinstance(tasks, list) and all(isinstance(task, str) for task in tasks) and _is_mapping(facts.get("score"))
+
+
+def _is_mapping(score: Any) -> bool:
+    return score is None or isinstance(score, dict)
 
 
 def faults(folder: Path) -> list[str]:
@@ -136,6 +162,6 @@ def _half(stored: Tensor) -> Half:
     """ValueError unless it is a picture, or half a canvas."""
     if stored.dtype == torch.uint8:
         return to_rgb(stored.numpy())
-    if stored.ndim != 3 or stored.shape[0] != 3 or not stored.isfinite().all():
+    if stored.ndim != 3 or stored.shape[0] != 3 or not stored.numel() or not stored.isfinite().all():
         raise ValueError(f"{stored.dtype} of shape {tuple(stored.shape)} is not half a canvas, or not finite")
     return stored.float()

@@ -138,7 +138,7 @@ def _check_file(path: Path) -> None:
         inside = f"{path}/last" if (path / "last").exists() else "the path of the weights file in it"
         raise ValueError(f"{path} is a directory: give {inside}")
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path} has an unknown suffix: weights end in {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path} has an unknown suffix: weights end in .safetensors, .pth, .pt or .bin")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read by this user: give it read permission")
     if path.stat().st_size == 0:

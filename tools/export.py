@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import tyro
 
 from engine.pretrained import load_painter, save_painter, save_pretrained
+from models.weights import SUFFIXES
 from util.parallel import one_line_errors
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     with one_line_errors():
         options = tyro.cli(Options, prog="tools/export.py", description=__doc__, use_underscores=True)
         painter, config = load_painter(options.checkpoint, options.model)
-        write = save_painter if options.out.suffix else save_pretrained
+        write = save_painter if options.out.suffix in SUFFIXES else save_pretrained
         file = write(options.out, painter, config, options.precision)
         millions = sum(p.numel() for p in painter.parameters()) / 1e6
         print(f"{file}: {millions:.1f} M parameters, {file.stat().st_size / 1e6:.1f} MB")

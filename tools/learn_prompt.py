@@ -104,7 +104,8 @@ def run(options: Options, task: Task, world: World) -> None:
     rest, held = split(pairs, options.seed)
     rng, size = np.random.default_rng((options.seed, 1)), (config.model.img_size[0] // 2, config.model.img_size[1])
     begin = first_prompt(options, name, pairs, rng, size)
-    others = [listed_prompt(options.data_root, pairs[i], size) for i in rng.choice(len(pairs), options.randoms)]
+    drawn = rng.choice(len(pairs), min(options.randoms, len(pairs)), replace=False)
+    others = [listed_prompt(options.data_root, pairs[i], size) for i in drawn]
 
     def batches(val: list[Pair]) -> list[Sample]:
         return list(val_batches(config, Lists({}, {name: val}), name, world))

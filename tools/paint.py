@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
+import numpy as np
 import tyro
 from PIL import Image
 
 from data.tasks import Task, task_named
+from engine.fit import ran_out
 from engine.infer import Ensemble, Predictor, grid
 from engine.inpaint import Prompt
 from engine.prompts import SUFFIX, read_prompt_file
 from tools.paint_pictures import LABEL, OVERLAY, PICTURES, Input, check_outputs, find_inputs, paint_pictures
-from tools.paint_video import Paintings, outputs, paint_video, with_memory
+from tools.paint_video import Paintings, beside, outputs, paint_video, with_memory
 from util.files import check_writable
-from util.image import read_rgb
+from util.image import to_rgb
 from util.parallel import one_line_errors
 from util.video import SUFFIXES, Video
 
@@ -74,13 +75,17 @@ def main() -> None:
         )
         try:
             paint(options)
-        except torch.OutOfMemoryError:
-            raise ValueError("the device's memory does not hold this; give a smaller --size, or --device cpu") from None
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+            raise ValueError("the memory does not hold this; give fewer prompts, or a smaller --size") from None
 
 
 def paint(options: Options) -> None:
     """Most that can be wrong is told before the network is read."""
     task, inputs = task_named(options.task) if options.task is not None else None, find_inputs(options.input)
+    if task:
+        task.check_decodes()
     prompts, video = [read_prompt(paths, task) for paths in options.prompt], only_video(inputs)
     check(options, inputs, video)
     predictor = Predictor.from_pretrained(
@@ -111,7 +116,7 @@ def _paint_video(
 def read_prompt(paths: tuple[Path, ...], task: Task | None) -> Prompt:
     """The pair of two files, or of a prompt file for the task, or its only one."""
     if len(paths) == 2:
-        return read_rgb(paths[0]), _target(paths[1], task)
+        return to_rgb(paths[0]), _target(paths[1], task)
     if len(paths) != 1 or paths[0].suffix != SUFFIX:
         given = " ".join(map(str, paths))
         raise ValueError(f"--prompt {given}: give an image and its painted label, or one prompt file ({SUFFIX})")
@@ -123,12 +128,17 @@ def read_prompt(paths: tuple[Path, ...], task: Task | None) -> Prompt:
 
 
 def _target(path: Path, task: Task | None) -> Image.Image:
+    """A painted label; of some tasks also a file of their data set, that is no picture for people."""
     try:
-        return read_rgb(path)
+        target = to_rgb(path)
     except ValueError:
         if task is None:
             raise
-        return task.read_target(path).convert("RGB")  # no picture for people, but perhaps as its data set has it
+        return task.read_target(path).convert("RGB")
+    is_gray = not np.ptp(np.asarray(target), axis=2).any()
+    if task and is_gray and (wrong := task.foreign(target)):
+        raise ValueError(f"{path} {wrong}; give the painted label, not class numbers")
+    return target
 
 
 def only_video(inputs: Sequence[Input]) -> Video | None:
@@ -146,6 +156,8 @@ def check(options: Options, inputs: Sequence[Input], video: Video | None) -> Non
         raise ValueError("--memory must be 0 or more, --size 1 or more")
     if video and (out.suffix.lower() != ".mp4" or out.is_dir()):
         raise ValueError(f"--output {out} must be a file that ends in .mp4, as the input is a video")
+    if video and options.task and (labels := beside(out, LABEL).with_suffix("")).is_dir() and any(labels.iterdir()):
+        raise ValueError(f"{labels} holds the labels of another video; remove it, or give another --output")
     if not video and (out.is_file() or out.suffix.lower() in PICTURES):
         raise ValueError(f"--output {out} must be a folder; each painted picture becomes a file in it")
     written = {file.resolve() for file in (outputs(out, options.overlay) if video else [out])}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from data.tasks import Task
 from engine.infer import Predictor, to_picture
 from util.files import write_png
-from util.image import FORMATS, read_rgb
+from util.image import FORMATS, to_rgb
 from util.visualize import blend
 
 AHEAD = 8  # pictures that wait to be painted, and to be written
@@ -73,7 +73,10 @@ def find_inputs(given: Sequence[str]) -> list[Input]:
     if not given:
         raise ValueError(f"--input is empty; {HINT}")
     found = {path: base for one in given for path, base in _matches(one)}
-    return [Input(path, path.relative_to(base).with_suffix("")) for path, base in found.items()]
+    inputs = [Input(path, path.relative_to(base).with_suffix("")) for path, base in found.items()]
+    if outside := [one.path for one in inputs if ".." in one.name.parts]:
+        raise ValueError(f"--input {outside[0]} has '..' after a pattern; give it without")
+    return inputs
 
 
 def _matches(given: str) -> list[tuple[Path, Path]]:
@@ -132,7 +135,7 @@ def _readable(inputs: Sequence[Input], failures: list[str]) -> Iterator[tuple[Pa
 
 def _read(one: Input) -> Image.Image | ValueError:
     try:
-        return read_rgb(one.path)
+        return to_rgb(one.path)
     except ValueError as error:
         return error
 

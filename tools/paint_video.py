@@ -34,7 +34,7 @@ def with_memory(predictor: Predictor, prompts: Sequence[Prompt], num: int, insta
     def paintings(frames: Iterable[Image.Image]) -> Iterator[Tensor]:
         first, last = list[Prompt](), deque[Prompt](maxlen=num)
         for frame in frames:
-            predictor.set_prompts([*given, *first, *last], instances=instances)
+            predictor.use([*given, *first, *last], instances)
             yield from (painted := list(predictor.paintings([frame])))
             (last if first else first).append((half(frame, size), normalize(painted[0].clamp(0, 1)).float()))
 

@@ -72,6 +72,8 @@ def join(out: Positional[Path], parts: Positional[tuple[Path, ...]]) -> None:
         out: the prompt file to write, ending in .safetensors
         parts: prompt files
     """
+    if len(parts) < 2:
+        raise ValueError("give two or more prompt files to join")
     check_place(out)
     stored = [read_prompt_file(part) for part in parts]
     tasks = [task for one in stored for task in one.pairs]
@@ -95,6 +97,8 @@ def check(bank: Positional[Path]) -> None:
     if not bank.is_dir():
         raise ValueError(f"{bank} is not a folder")
     found = faults(bank)
+    if not found and not read_manifest(bank):
+        raise ValueError(f"{bank} holds no prompts")
     print("\n".join(found) or "ok")
     sys.exit(bool(found))
 

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ UPLOAD, DRAW, BANK = "upload pairs", "draw a mask", "prompt bank"
 NO_TASK = "none: the painting alone"
 MAX_FILE, MAX_WAITING = "20mb", 16
 HOUR, DAY = 3600, 86400
+OURS = "painted_"  # folders beside those of Gradio
 EDITOR_SIDE, BRUSH = 768, 24  # pixels of the longer side of what is drawn on, and of the brush
 PROGRESS = gr.Progress()  # of each event that has it as an argument
 CSS = """.grid-wrap {padding-top: 40px !important}
@@ -100,9 +102,12 @@ class Page:
 
     def paint(self, given: Mapping[Any, Any], progress: gr.Progress = PROGRESS) -> tuple[Any, Any]:
         """The pictures that the page shows, and a .zip of them and of the decoded labels."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder)) / "paintings"
-        with told():
+        self._forget()
+        folder = Path(tempfile.mkdtemp(prefix=OURS, dir=self.folder)) / "paintings"
+        with told(), _removed(folder):
             task = None if given[self.task] == NO_TASK else task_named(given[self.task])
+            if task:
+                task.check_decodes()
             prompts, queries = self._prompts(given, task), read_queries(_paths(given[self.queries]))
             options = given[self.ensemble], given[self.instances]
             paintings = paint(self.predictor, queries, prompts, *options, task, folder)
@@ -114,6 +119,12 @@ class Page:
             archive = shutil.make_archive(str(folder), "zip", folder)
         return shown, gr.DownloadButton(value=archive, interactive=True)
 
+    def _forget(self) -> None:
+        """Remove what was to be downloaded an hour ago."""
+        for old in self.folder.glob(f"{OURS}*"):
+            if time.time() - old.stat().st_mtime > HOUR:
+                shutil.rmtree(old, ignore_errors=True)
+
     def _prompts(self, given: Mapping[Any, Any], task: Task | None) -> list[Prompt]:
         """The pairs that the page shows."""
         if given[self.way] == UPLOAD:
@@ -124,6 +135,15 @@ class Page:
 
     def _of_bank(self, chosen: Sequence[str] | None) -> list[Prompt]:
         return banked(self.bank, chosen) if self.bank and chosen else []
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """The folder is removed at the end, however that comes."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

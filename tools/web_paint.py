@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from data.tasks import Task
+from engine.fit import ran_out
 from engine.infer import Ensemble, Predictor
 from engine.inpaint import Prompt, picture_of
 from engine.prompts import SUFFIX, read_manifest, read_prompt_file
 from tools.paint import read_prompt
 from tools.paint_pictures import LABEL, Painted, shown, write
 from util.files import write_png
-from util.image import read_rgb
+from util.image import to_rgb
 
 ADDRESS = "127.0.0.1"  # of the page: no other machine reaches it
 PAGE_PIXELS = 13_000_000  # a telephone's photograph; decoding 100 instances in it takes 3 GB
@@ -69,7 +69,14 @@ def bank_choices(bank: Path) -> list[str]:
 def banked(bank: Path, choices: Sequence[str]) -> list[Prompt]:
     """The pairs of these choices; ValueError on a file that is broken or not there any more."""
     _check_number(choices, MAX_PROMPTS, "prompts")
-    return [read_prompt_file(_file(bank, name)).pairs[task] for name, task in (it.rsplit(": ", 1) for it in choices)]
+    return [_stored(bank, *choice.rsplit(": ", 1)) for choice in choices]
+
+
+def _stored(bank: Path, name: str, task: str) -> Prompt:
+    pairs = read_prompt_file(_file(bank, name)).pairs
+    if task not in pairs:
+        raise ValueError(f"{name} holds no prompt for {task}, in spite of the bank's manifest; write it again")
+    return pairs[task]
 
 
 def read_queries(files: Sequence[str]) -> dict[str, Image.Image]:
@@ -111,7 +118,7 @@ def paint(
 
 def sentence(error: Exception) -> str:
     """What the user of the page is told."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    if ran_out(error):
         return NO_MEMORY
     if isinstance(error, ValueError | OSError):
         return str(error)
@@ -131,7 +138,7 @@ def _named(read: Callable[..., Found], *files: str) -> Found:
 
 
 def _small(path: Path) -> Image.Image:
-    image = read_rgb(path)
+    image = to_rgb(path)
     if image.width * image.height > PAGE_PIXELS:
         found = f"{image.width} x {image.height} pixels"
         raise ValueError(f"{path} has {found}, more than the {PAGE_PIXELS} of this page; shrink it")

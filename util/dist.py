@@ -89,10 +89,7 @@ def joined(device: str, timeout_minutes: float = 30) -> Iterator[World]:
 
 def join_world(device: str, timeout_minutes: float = 30) -> World:
     """Join the process group of the launch, if there is one; `device` is auto, cpu or cuda."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda was asked for, but PyTorch sees no CUDA device; use --device cpu or auto")
+    device = known_device(device)
     local_rank, timeout = int(os.environ.get("LOCAL_RANK", 0)), timedelta(minutes=timeout_minutes)
     place = torch.device(device, local_rank) if device == "cuda" else torch.device(device)
     if device == "cuda":
@@ -103,6 +100,15 @@ def join_world(device: str, timeout_minutes: float = 30) -> World:
     backend = "nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     return World(rank, size, int(os.environ.get("LOCAL_WORLD_SIZE", 1)), place, timeout, store)
+
+
+def known_device(name: str) -> str:
+    """`name`, or for auto the kind of device that there is; ValueError if there is none of this kind."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda was asked for, but PyTorch sees no CUDA device; use --device cpu or auto")
+    return name
 
 
 def leave_world() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,12 +41,16 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def to_rgb(picture: PictureLike, name: str = "the picture") -> Image.Image:
-    """A file, a Pillow image or an array (H, W), (H, W, 3) of bytes as RGB; ValueError says what else `name` is."""
+    """A file, a Pillow image or an array (H, W), (H, W, 3) of bytes as RGB; ValueError says what else `name` is.
+
+    Photographs stand upright, as the camera says; those of data sets stay as they are stored, see `read_rgb`.
+    """
     if isinstance(picture, str | Path):
-        return read_rgb(Path(picture))
+        return _upright(read_rgb(Path(picture)))
     if isinstance(picture, Image.Image):
         _check_still(_num_frames(picture), name)
-        return _to_rgb(picture, name)
+        _check_pixels(picture.width, picture.height, name)
+        return _to_rgb(_upright(picture), name)
     pixels = np.asarray(picture)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)) or not pixels.size:
         found = f"{pixels.dtype} of shape {pixels.shape}"
@@ -118,6 +122,11 @@ def _decode(path: Path) -> Image.Image:
     return image
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy."""
+    return ImageOps.exif_transpose(image)
+
+
 def _num_frames(image: Image.Image) -> int:
     """1 of a photograph in several sizes (MPO)."""
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
@@ -136,6 +145,8 @@ def _check_pixels(width: int, height: int, name: str) -> None:
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise ValueError(f"{path} does not exist")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder where a picture is due")
     if not os.access(path, os.R_OK):
         raise ValueError(f"{path} may not be read by this user; give it read permission")
     if path.stat().st_size == 0:

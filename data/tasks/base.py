@@ -76,10 +76,14 @@ class Task:
         raise NotImplementedError
 
     def label(self, painted: Tensor, size: Size) -> Any:
-        """As `decode`, in NumPy's arrays; ValueError of a task that has no decode."""
+        """As `decode`, in NumPy's arrays; raises as `check_decodes`."""
+        self.check_decodes()
+        return tree_map_only(Tensor, lambda x: x.cpu().numpy(), self.decode(painted, size))
+
+    def check_decodes(self) -> None:
+        """ValueError if it cannot."""
         if type(self).decode is Task.decode:
             raise ValueError(f"task {self.name} paints labels but does not decode them; leave the task out")
-        return tree_map_only(Tensor, lambda x: x.cpu().numpy(), self.decode(painted, size))
 
     def answer(self, label: Any) -> Any:
         """What people want to know of a decoded label: itself, or in other units."""

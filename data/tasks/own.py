@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
 from torch import Tensor
 
 from data.folders import Paths, is_folder, paired
 from data.own_palette import PALETTE, read_palette
 from data.palette import Palette
 from data.roots import Roots, find, has
-from data.tasks.base import BLACK, Entry, Interp, Job, Size
+from data.tasks.base import BLACK, Entry, Interp, Job
 from data.tasks.restoration import Restoration
 from data.tasks.semantic import IGNORE, Semantic
 from util.image import image_size, read_bytes
@@ -56,14 +56,13 @@ class OwnClasses(Semantic):
         pairs, task = own_pairs(roots, split), replace(self, palette=read_palette(roots))
         return [_job(task, roots, *pair) for pair in pairs]
 
-    def label(self, painted: Tensor, size: Size) -> Any:
-        """As of any task; ValueError where the folder and its palette are not known."""
+    def check_decodes(self) -> None:
+        """ValueError where the folder and its palette are not known."""
         if self is OWN_CLASSES:
             raise ValueError(
                 "own_classes decodes by the palette of your folder: in Python predict(image, own_classes(DIR)); "
                 "else take own_pictures, which keeps the painting as it is"
             )
-        return super().label(painted, size)
 
     def foreign(self, target: Image.Image) -> str | None:
         """Nothing: which colours are right, only the folder knows."""
@@ -116,6 +115,9 @@ def read_classes(file: Path) -> NDArray[np.uint8]:
 
 def check_sizes(photo: Path, label: Path) -> None:
     """ValueError unless an image and its label are as large."""
+    with Image.open(photo) as image:
+        if image.getexif().get(Base.Orientation, 1) != 1:
+            raise ValueError(f"{photo} is stored turned, as its camera says; save it upright, as its label is")
     (w, h), (label_w, label_h) = image_size(photo), image_size(label)
     if (w, h) != (label_w, label_h):
         raise ValueError(f"{photo} is {w} x {h} but {label} is {label_w} x {label_h} pixels; give both one size")

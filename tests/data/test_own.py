@@ -168,7 +168,7 @@ def test_names_and_their_order_are_those_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"a": [1,', r"palette.json is not JSON \(.*; write how many classes there are"),
+        ('{"a": [1,', r"palette.json is no palette \(.*; write how many classes there are"),
         ("[]", r"must hold 1 to 255 classes, but is \[\]"),
         ("0", "must hold 1 to 255 classes, but is 0"),
         ("256", "must hold 1 to 255 classes, but is 256"),
@@ -262,3 +262,10 @@ def test_what_was_painted_before_a_change_is_not_used(folder, changed):
     os.utime(folder / changed, (now, now))
     with pytest.raises(ValueError, match=f"{changed} is newer than .*; remove the folder painted"):
         prepared(OWN_CLASSES, folder)
+
+
+@pytest.mark.parametrize("text", ['{"1": [255, 0, 0], "0": [0, 255, 0]}', '{"a": [255, 0, 0], "a": [0, 255, 0]}'])
+def test_names_of_classes_that_mislead_are_refused(tmp_path, text):
+    (tmp_path / "palette.json").write_text(text)
+    with pytest.raises(ValueError, match=r"palette\.json is no palette .*must differ, and numbers count from 0"):
+        read_palette([tmp_path])

@@ -157,6 +157,13 @@ def test_bad_prompts_are_told_apart(predictor, tmp_path):
         predictor.set_prompts([PROMPTS[0], (PROMPTS[1][0], picture(1, (20, 30)))])
     with pytest.raises(ValueError, match="no prompt is given"):
         predictor.set_prompts([])
+    for strange in (PROMPTS[0], "bank/depth.safetensors", [PROMPTS[0][0]]):
+        with pytest.raises(ValueError, match="give a list of pairs, each an image and its painted label"):
+            predictor.set_prompts(strange)
+    with pytest.raises(ValueError, match="ensemble 'spacial' must be one of feature, spatial"):
+        predictor.set_prompts(PROMPTS, "spacial")
+    with pytest.raises(ValueError, match="is a folder where a picture is due"):
+        predictor.paint(tmp_path)
     with pytest.raises(ValueError, match=r"the target of prompt 1 has 16 or more bits"):
         predictor.set_prompts([(picture(0, (9, 9)), Image.fromarray(np.zeros((9, 9), np.uint16)))])
     with pytest.raises(ValueError, match=r"nowhere\.png does not exist"):
@@ -211,6 +218,34 @@ def test_what_is_neither_a_file_nor_on_a_hub_is_one_sentence(monkeypatch):
         Predictor.from_pretrained("nobody/nothing")
     with pytest.raises(ValueError, match=r"weights/of/mine does not exist"):
         Predictor.from_pretrained("weights/of/mine")
+
+
+def test_photographs_stand_upright(predictor, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    QUERY.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    upright = Image.open(tmp_path / "turned.jpg").convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    for turned in (tmp_path / "turned.jpg", Image.open(tmp_path / "turned.jpg")):
+        assert np.array_equal(predictor.paint(turned), predictor.paint(np.asarray(upright)))
+
+
+def test_what_is_not_finite_is_not_painted():
+    broken = network()
+    with torch.no_grad():
+        broken.norm.weight[0] = float("nan")
+    predictor = Predictor(broken, "cpu", "fp32").set_prompts(PROMPTS[:1])
+    with pytest.raises(ValueError, match="the network paints values that are not finite"):
+        predictor.paint(QUERY)
+
+
+def test_prompts_of_an_ensemble_count_in_what_is_painted_at_once(predictor, monkeypatch):
+    seen = []
+    predictor.set_prompts(PROMPTS)
+    inpainter = predictor._inpainter
+    monkeypatch.setattr(predictor, "_inpainter", lambda batch: seen.append(len(batch)) or inpainter(batch))
+    predictor._inpainter.num_prompts = 3
+    list(predictor.paintings([QUERY] * 5))
+    assert seen == [2, 2, 1]  # of three canvases each, of which eight fit
 
 
 def test_canvases_may_be_of_another_size():

@@ -69,11 +69,18 @@ def test_half_precision_takes_half_the_room_and_rounds(trained, tmp_path):
     assert torch.equal(loaded.pos_embed, painter.pos_embed.bfloat16().float())
 
 
-@pytest.mark.parametrize("name", ["painter.pth", "painter"])
-def test_an_export_has_one_suffix(trained, tmp_path, name, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["export.py", str(trained[0]), str(tmp_path / name)])
-    with pytest.raises(SystemExit, match=f"error: .*{name} must end in .safetensors"):
+def test_an_export_to_one_file_has_one_suffix(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export.py", str(trained[0]), str(tmp_path / "painter.pth")])
+    with pytest.raises(SystemExit, match=r"error: .*painter.pth must end in .safetensors"):
         main()
+
+
+def test_an_export_may_be_a_folder_as_hubs_have_it(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["export.py", str(trained[0]), str(tmp_path / "painter.v1")])
+    main()
+    assert {file.name for file in (tmp_path / "painter.v1").iterdir()} == {"config.json", "model.safetensors"}
+    expected, found = (load_painter(path)[0].state_dict() for path in (trained[0], tmp_path / "painter.v1"))
+    assert all(torch.equal(expected[name], value) for name, value in found.items())
 
 
 def test_a_damaged_checkpoint_is_not_read(trained):

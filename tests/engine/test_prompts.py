@@ -145,7 +145,7 @@ def test_halves_may_share_their_memory(tmp_path):
 @pytest.mark.parametrize("content", ["[]", "{", '{"a": 1}', "3"])
 def test_a_broken_manifest_is_said_before_anything_is_written(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(ValueError, match=r"manifest\.json is not a JSON object of objects; remove it"):
+    with pytest.raises(ValueError, match=r"manifest\.json is no manifest, or is damaged; remove it"):
         save_prompt(tmp_path / "x.safetensors", {"t": (HALF, HALF)}, {})
     assert os.listdir(tmp_path) == ["manifest.json"]
 
@@ -166,3 +166,24 @@ def test_places_that_cannot_be_written(tmp_path):
 
 def test_the_manifest_is_json_for_anyone(bank):
     assert json.loads((bank[0] / "manifest.json").read_text())["one"]["score"] == {"psnr": 17.5}
+
+
+def test_a_picture_that_is_no_prompts_is_not_replaced(tmp_path):
+    pair = (Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue"))
+    pair[1].save(tmp_path / "room.png")
+    with pytest.raises(ValueError, match=r"room\.png is there already, and would be replaced by the prompt's"):
+        save_prompt(tmp_path / "room.safetensors", {"denoise": pair}, {})
+    with Image.open(tmp_path / "room.png") as kept:
+        assert kept.size == (8, 6)
+    for _ in range(2):
+        save_prompt(tmp_path / "other.safetensors", {"denoise": pair}, {})
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [{"../x": {"tasks": []}}, {"x": {"tasks": None}}, {"x": {"tasks": [], "score": 3}}, {"x": {}}, {"": {"tasks": []}}],
+)
+def test_a_manifest_that_lies_is_refused(tmp_path, listed):
+    (tmp_path / "manifest.json").write_text(json.dumps(listed))
+    with pytest.raises(ValueError, match=r"manifest\.json is no manifest, or is damaged"):
+        read_manifest(tmp_path)

@@ -174,7 +174,7 @@ def test_broken_inputs_are_told_and_all_others_painted(capsys):
 def test_pictures_are_read_when_they_are_due(monkeypatch):
     fill(1)
     inputs, num_read, most = [paint_pictures.Input(Path("in/0.png"), Path(str(i))) for i in range(90)], [], []
-    monkeypatch.setattr(paint_pictures, "read_rgb", lambda path: num_read.append(path) or picture(0, (20, 50)))
+    monkeypatch.setattr(paint_pictures, "to_rgb", lambda path: num_read.append(path) or picture(0, (20, 50)))
     monkeypatch.setattr(paint_pictures, "_write", lambda *_: most.append(len(num_read) - len(most)))
     assert paint_pictures.paint_pictures(predictor(), inputs, Path("out")) == []
     assert len(num_read) == len(most) == 90
@@ -231,6 +231,12 @@ BAD = {
         "v_overlay.mp4 is read, and --output v.mp4 might",
     ),
     "two videos": ("--input v.mp4 in/0.png --output out", "v.mp4 is a video, which takes a command of its own"),
+    "own classes": ("--input in/0.png --output out --task own_classes", "own_classes decodes by the palette of your"),
+    "out of the folder": ("--input in/*/../0.png --output out", "0.png has '..' after a pattern; give it without"),
+    "labels of another video": (
+        "--input v.mp4 --output old.mp4 --task depth",
+        "old_label holds the labels of another video; remove it",
+    ),
     "a broken video": ("--input in/junk.mp4 --output o.mp4", "in/junk.mp4 is broken, truncated or no video"),
 }
 
@@ -243,6 +249,9 @@ def test_what_cannot_be_is_one_sentence(name, capsys):
     video(2)
     Path("v_overlay.mp4").write_bytes(Path("v.mp4").read_bytes())
     Path("in/junk.mp4").write_bytes(b"junk" * 99)
+    Path("in/deep").mkdir(exist_ok=True)
+    Path("old_label").mkdir()
+    Path("old_label/000000.png").touch()
     before = files(".")
     arguments, message = BAD[name]
     found = told(capsys, *PAIR, *arguments.split())
@@ -250,6 +259,13 @@ def test_what_cannot_be_is_one_sentence(name, capsys):
     assert message in found
     assert "\n" not in found
     assert files(".") == before
+
+
+def test_class_numbers_are_no_painted_label(capsys):
+    fill(1)
+    Image.fromarray(np.full((40, 50), 5, np.uint8)).save("numbers.png")
+    found = told(capsys, "--prompt", "a.png", "numbers.png", "--input", "in", "--output", "out", "--task", "ade20k")
+    assert found.startswith("error: numbers.png shows (5, 5, 5), the colour of no class; give the painted label")
 
 
 def test_prompts_are_not_overwritten(capsys):
@@ -293,7 +309,7 @@ def test_a_device_that_is_too_small_is_one_sentence(monkeypatch, capsys):
 
     monkeypatch.setattr(Predictor, "paintings", small)
     found = told(capsys, *PAIR, "--input", "in", "--output", "out")
-    assert found == "error: the device's memory does not hold this; give a smaller --size, or --device cpu"
+    assert found == "error: the memory does not hold this; give fewer prompts, or a smaller --size"
 
 
 # Videos
@@ -360,19 +376,19 @@ def test_each_frame_is_painted_below_the_first_and_the_last(num):
 
 
 def test_the_memory_holds_no_more_than_it_should(monkeypatch):
-    seen, original = [], Predictor.set_prompts
+    seen, original = [], Predictor.use
 
-    def spy(self, prompts, *args, **options):
-        seen.append((list(prompts), options))
-        return original(self, prompts, *args, **options)
+    def spy(self, prompts, instances):
+        seen.append((list(prompts), instances))
+        return original(self, prompts, instances)
 
-    monkeypatch.setattr(Predictor, "set_prompts", spy)
+    monkeypatch.setattr(Predictor, "use", spy)
     frames = scene(7)
     typed = Painter(replace(CONFIG, type_tokens=True)).eval()
     list(with_memory(Predictor(typed, "cpu", "fp32"), PROMPTS[:2], 2, instances=True)(frames))
     assert [len(prompts) for prompts, _ in seen] == [2, 3, 4, 5, 5, 5, 5]
-    for prompts, options in seen:
-        assert options == {"instances": True}
+    for prompts, instances in seen:
+        assert instances
         assert torch.equal(prompts[0][0], half(PROMPTS[0][0], SIZE))
         assert torch.equal(prompts[1][1], half(PROMPTS[1][1], SIZE))
     for place, frame in ((2, 0), (3, 4), (4, 5)):
