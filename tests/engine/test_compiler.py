@@ -122,7 +122,7 @@ from torch._dynamo.utils import counters
 
 compiler.HOW = {"fullgraph": True, "dynamic": False, "backend": "aot_eager"}
 run(load_config(sys.argv[1:2], ""))
-print(counters["stats"]["unique_graphs"], "graphs")
+print(f"{counters['stats']['unique_graphs']} graphs\\n", end="", flush=True)
 """
 
 

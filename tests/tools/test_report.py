@@ -326,7 +326,7 @@ def replaced(folder: Path, file: str) -> str:
         ("photo.png", "photo.png is not a PNG; run the benchmark again."),
         ("empty.png", "empty.png is empty (0 bytes)"),
         ("text.png", "text.png is not an image in a known format; replace it."),
-        ("shown", "is truncated or broken"),
+        ("shown", "is a folder where a picture is due"),
         ("a\0b.png", "null"),
         ("a" * 300 + ".png", "too long"),
         ("loop.png", "loop.png does not exist."),
