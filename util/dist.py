@@ -3,6 +3,7 @@
 import os
 import re
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def joined(device: str, timeout_minutes: float = 30) -> Iterator[World]:
     world = join_world(device, timeout_minutes)
     try:
         yield world
-        wait_for_all()  # a process that ends while others still leave may bring them down
+        _meet_and_let_go(world.device)
         leave_world()
     except TogetherError:
         leave_world()
@@ -115,6 +116,22 @@ def leave_world() -> None:
     """Leave the process group, if one was joined."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _meet_and_let_go(device: torch.device, seconds: float = 10) -> None:
+    """Return when every rank has come here and the group's threads hold nothing of Python's any more.
+
+    A process that ends while others still leave may bring them down. One that ends while a thread of gloo drops the
+    last tensor dies of it: the thread asks for an interpreter that is gone, and the process aborts.
+    """
+    if not dist.is_initialized():
+        return
+    token = torch.zeros(1, device=device)
+    all_sum(token).item()
+    held, deadline = weakref.ref(token), time.monotonic() + seconds
+    del token
+    while held() is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def was_restarted() -> bool:

@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
 
-from util.dist import from_main, gather, join_world, joined, on_main, was_restarted
+from util.dist import _meet_and_let_go, from_main, gather, join_world, joined, on_main, was_restarted
 
 REPOSITORY = Path(__file__).parents[2]
 TOGETHER = """
@@ -51,6 +55,20 @@ def test_alone():
     with joined("cpu") as world:
         world.note("something")
         assert world.notes() == ""
+
+
+def test_nothing_of_pythons_is_left_to_a_thread_of_the_group(monkeypatch):
+    held = []
+
+    def slow_to_let_go(x: Tensor) -> Tensor:
+        held.append(x)
+        threading.Timer(0.2, held.clear).start()
+        return x
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr("util.dist.all_sum", slow_to_let_go)
+    _meet_and_let_go(torch.device("cpu"))
+    assert not held
 
 
 def test_a_restart_is_known(monkeypatch):
