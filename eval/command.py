@@ -1,12 +1,9 @@
 """The command of a benchmark: `python -m eval.NAME --ckpt C --data_root D`, alone or under torchrun."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-import tyro
-
-from engine.precision import fastest_precision
+from engine.command import NetworkOptions, parse
 from eval import cross_check
 from eval.benchmark import Benchmark
 from eval.results import line, write_results
@@ -15,8 +12,6 @@ from util.cores import MOST, cores_of_a_rank
 from util.dist import World, joined
 from util.files import check_writable
 from util.parallel import one_line_errors
-
-MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -43,15 +38,9 @@ class Options:
     """paint the truth instead of asking a network: the best that any could reach"""
     oracle_noise: float = 0.0
     """standard deviation of the noise on an oracle's paintings, in levels of 255"""
-    model: str | None = None
-    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
-    size: int | None = None
-    """side of the squares that prompt and query become, in pixels; by default as the paper has it"""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the network; the paper's numbers are those of fp32. auto: the fastest of this device"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int | None = None
     """processes of each rank that read queries; by default one a core, at most 8"""
+    network: NetworkOptions = field(default_factory=lambda: NetworkOptions(precision="fp32"))
 
     def check(self) -> None:
         """ValueError on what does not go together."""
@@ -59,14 +48,13 @@ class Options:
             raise ValueError("give either --ckpt FILE, the weights to evaluate, or --oracle")
         if self.oracle_noise < 0 or (self.oracle_noise and not self.oracle):
             raise ValueError(f"--oracle_noise {self.oracle_noise} must be 0 or more, and belongs to --oracle")
-        if self.oracle and (self.prompt or self.model or self.precision != "fp32"):
+        if self.oracle and (self.prompt or self.network.model or self.network.precision != "fp32"):
             raise ValueError("an oracle asks no network; leave --prompt, --model and --precision out")
         if self.num_workers is not None and self.num_workers < 0:
             raise ValueError(f"--num_workers {self.num_workers} must be 0 or more; 0 reads in this process")
-        if any(number is not None and number < 1 for number in (self.limit, self.size, self.batch_size)):
-            raise ValueError("--limit, --size and --batch_size must be 1 or more")
-        if self.size is not None and self.size > MAX_SIDE:
-            raise ValueError(f"--size {self.size} is more than {MAX_SIDE} pixels")
+        if any(number is not None and number < 1 for number in (self.limit, self.batch_size)):
+            raise ValueError("--limit and --batch_size must be 1 or more")
+        self.network.check()
         for root in self.data_root or (Path("--data_root"),):
             if not root.is_dir():
                 raise ValueError(f"{root} is not a folder; give --data_root the folders that hold the data")
@@ -85,15 +73,9 @@ class Options:
 def main(benchmark: Benchmark, description: str | None) -> None:
     """Evaluate as the command line says; the exit status is 0 only if results have been written."""
     with one_line_errors("stopped; the same command goes on where it was"):
-        options = tyro.cli(
-            Options,
-            prog=f"python -m eval.{benchmark.name}",
-            description=description,
-            use_underscores=True,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        options = parse(Options, f"python -m eval.{benchmark.name}", description)
         options.check()
-        with joined(options.device) as world:
+        with joined(options.network.device) as world:
             evaluate(benchmark, options, world)
 
 
@@ -126,14 +108,14 @@ def evaluate(benchmark: Benchmark, options: Options, world: World) -> None:
 def subject(benchmark: Benchmark, options: Options, world: World) -> Subject:
     """Who paints."""
     if options.ckpt is None:
-        return oracle(benchmark, options.size, options.oracle_noise)
+        return oracle(benchmark, options.network.size, options.oracle_noise)
     return network(
         benchmark,
         options.data_root,
         options.ckpt,
         options.prompt,
-        options.model,
-        options.size,
-        fastest_precision(world.device) if options.precision == "auto" else options.precision,
+        options.network.model,
+        options.network.size,
+        options.network.precision_on(world.device),
         world.device,
     )

@@ -1,11 +1,12 @@
-"""Make one .safetensors file of a run's checkpoint, to publish it or to start from it; it tells its network and run.
+"""Make one .safetensors file of a run's checkpoint, to publish it or to start from it.
 
     python tools/export.py runs/painter_vit_large/last painter.safetensors
     python tools/export.py runs/painter_vit_large/last painter.safetensors --precision bf16
 
     python tools/export.py runs/painter_vit_large/last painter     a folder with config.json, as hubs have it
 
-Takes any weights that Painter reads. The result is for --ckpt, --init and any reader of .safetensors.
+Takes any weights that Painter reads. The result is for --ckpt, --init and any reader of .safetensors. It tells the
+network and the recipe, and no path of this machine.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from engine.command import parse
 from engine.pretrained import load_painter, save_painter, save_pretrained
 from models.weights import SUFFIXES
 from util.parallel import one_line_errors
@@ -36,7 +38,7 @@ class Options:
 def main() -> None:
     """Convert, and say what was made."""
     with one_line_errors():
-        options = tyro.cli(Options, prog="tools/export.py", description=__doc__, use_underscores=True)
+        options = parse(Options, "tools/export.py", __doc__)
         painter, config = load_painter(options.checkpoint, options.model)
         write = save_painter if options.out.suffix in SUFFIXES else save_pretrained
         file = write(options.out, painter, config, options.precision)

@@ -10,12 +10,11 @@ Expected: a table of loss and PSNR, the file, its picture beside it and its line
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 from numpy.random import Generator
 from tqdm import tqdm
 
@@ -23,6 +22,7 @@ from data.pair_dataset import MaskConfig, Sample
 from data.pairs import Pair
 from data.tasks import Size, Task, task_named
 from data.transforms import AugmentConfig
+from engine.command import NetworkOptions, parse
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig, Source
 from engine.learn_prompt import MOST_HELD_OUT, BelowPrompt, Halves, Sides, halves, learn, listed_prompt, measure, split
 from engine.loaders import Lists, read_lists, train_batches, val_batches
@@ -38,11 +38,19 @@ from util.parallel import one_line_errors
 
 
 @dataclass(frozen=True)
+class LearningOptions(NetworkOptions):
+    """Which network it is, and how it computes."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """arithmetic of the network; auto: bf16 where the device has instructions for it"""
+
+
+@dataclass(frozen=True)
 class Options:
     """What is learned, of what, and how long."""
 
     task: str
-    """its name, such as nyuv2_depth or depth"""
+    """its name, such as nyuv2_depth or depth; for COCO panoptic give 1.25 times the --size of training"""
     ckpt: Path
     """weights: a checkpoint of a run, or the released .pth, or .safetensors"""
     out: Path
@@ -65,38 +73,33 @@ class Options:
     """of all draws"""
     batch_size: int = 8
     """queries of a step"""
-    size: int | None = None
-    """side of half a canvas, in pixels; by default as the network was trained. COCO panoptic takes 1.25 times that"""
-    model: str | None = None
-    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """arithmetic of the network; auto: bf16 where the device has instructions for it"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int | None = None
     """loader processes; by default one a core, at most 8; on a CPU one"""
+    network: LearningOptions = field(default_factory=LearningOptions)
 
     def check(self) -> None:
         """ValueError on numbers that make no sense."""
-        if min(self.steps, self.val_limit, self.batch_size) < 1 or self.seed < 0 or self.size == 0:
-            raise ValueError("--steps, --val_limit, --batch_size and --size must be 1 or more, --seed 0 or more")
+        if min(self.steps, self.val_limit, self.batch_size) < 1 or self.seed < 0:
+            raise ValueError("--steps, --val_limit and --batch_size must be 1 or more, --seed 0 or more")
         if self.randoms < 2:
             raise ValueError(f"--randoms {self.randoms} must be 2 or more, to have a deviation")
         if not 0 < self.lr <= 100:
             raise ValueError(f"--lr {self.lr} must be above 0 and at most 100")
+        self.network.check()
 
 
 def main() -> None:
     """Learn, compare, write."""
     with one_line_errors():
-        options = tyro.cli(Options, prog="tools/learn_prompt.py", description=__doc__, use_underscores=True)
+        options = parse(Options, "tools/learn_prompt.py", __doc__)
         options.check()
         check_place(options.out)
-        run(options, task_named(options.task), join_world(options.device))
+        run(options, task_named(options.task), join_world(options.network.device))
 
 
 def run(options: Options, task: Task, world: World) -> None:
     """The learning of a task's prompt."""
-    painter, trained = load_painter(options.ckpt, options.model)
+    painter, trained = load_painter(options.ckpt, options.network.model)
     config = run_config(options, task, painter, trained, world)
     made_of = source(options)
     lists, precision = read_lists(config.data), Precision(config.optim.precision, world.device.type)
@@ -133,7 +136,8 @@ def run_config(options: Options, task: Task, painter: Painter, trained: dict[str
     """
     fast: Literal["bf16", "fp32"] = "bf16" if fastest_precision(world.device) == "bf16" else "fp32"
     source = Source(task.lists["train"], 1.0, task.lists["val"], trained.get(f"data.sources.{task.name}.target_interp"))
-    canvas = (2 * options.size, options.size) if options.size else painter.config.img_size
+    precision = fast if options.network.precision == "auto" else options.network.precision
+    canvas = (2 * side, side) if (side := options.network.size) else painter.config.img_size
     return RunConfig(
         DataConfig(
             {task.name: source},
@@ -145,10 +149,7 @@ def run_config(options: Options, task: Task, painter: Painter, trained: dict[str
         Path("unused"),
         replace(painter.config, img_size=canvas),
         OptimConfig(
-            steps=options.steps,
-            global_batch=options.batch_size,
-            micro_batch=options.batch_size,
-            precision=fast if options.precision == "auto" else options.precision,
+            steps=options.steps, global_batch=options.batch_size, micro_batch=options.batch_size, precision=precision
         ),
         LogConfig(val_limit=max(options.val_limit, MOST_HELD_OUT)),
         seed=options.seed,
@@ -164,9 +165,8 @@ def first_prompt(options: Options, task: str, pairs: Sequence[Pair], rng: Genera
         return halves(stored[task], size)
     if options.init == "random":
         return listed_prompt(options.data_root, pairs[int(rng.integers(len(pairs)))], size)
-    ends = f"/{options.init}"
     for pair in pairs:
-        if f"/{PurePosixPath(pair.image_path).with_suffix('')}".endswith(ends):
+        if f"/{PurePosixPath(pair.image_path).with_suffix('')}".endswith(f"/{options.init}"):
             return listed_prompt(options.data_root, pair, size)
     raise ValueError(
         f"--init {options.init}: no image of {pairs[0].listed_in} ends so; "
@@ -189,9 +189,11 @@ def table(name: str, before: Validation, after: Validation, random: Sequence[Val
 
 
 def source(options: Options) -> dict[str, Any]:
-    """Of what a prompt is made, for its file."""
-    keys = ("steps", "lr", "learn", "init", "seed", "batch_size")
-    return {key: getattr(options, key) for key in keys} | {"checkpoint": digest(weights_of(options.ckpt))}
+    """Of what a prompt is made, for its file; of another file its name, for the rest of its path is of this machine."""
+    keys = ("steps", "lr", "learn", "seed", "batch_size")
+    begin = Path(options.init).name if options.init.endswith(SUFFIX) else options.init
+    made_of = {key: getattr(options, key) for key in keys}
+    return made_of | {"init": begin, "checkpoint": digest(weights_of(options.ckpt))}
 
 
 if __name__ == "__main__":

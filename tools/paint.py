@@ -10,20 +10,20 @@ cannot be read are told at the end, with exit status 1, and all others are paint
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tyro
 from PIL import Image
 
-from data.tasks import Task, task_named
+from data.tasks import SOURCES, Task, task_named
+from engine.command import NetworkOptions, parse
 from engine.fit import ran_out
 from engine.infer import Ensemble, Predictor, grid
 from engine.inpaint import Prompt
 from engine.prompts import SUFFIX, read_prompt_file
-from tools.paint_pictures import LABEL, OVERLAY, PICTURES, Input, check_outputs, find_inputs, paint_pictures
+from tools.paint_pictures import LABEL, OVERLAY, PICTURES, Input, check_outputs, counted, find_inputs, paint_pictures
 from tools.paint_video import Paintings, beside, outputs, paint_video, with_memory
 from util.files import check_writable
 from util.image import to_rgb
@@ -42,7 +42,7 @@ class Options:
     input: tuple[str, ...]
     """pictures, folders of them, patterns such as 'photos/**/*.jpg' (folders are kept); or one video"""
     output: Path
-    """the folder to write; of a video the file, .mp4"""
+    """the folder to write; of a video the file, .mp4, which has no sound"""
     task: str | None = None
     """what the prompts show, such as depth: labels are decoded and written, too. Then a target may also be as its
     data set has it, such as 16-bit millimetres"""
@@ -54,25 +54,13 @@ class Options:
     """of a video: so many last frames, and its first, are prompts for the next one; 0: only the given ones"""
     instances: bool = False
     """tell a SegGPT that the prompts show single objects, and not all of a class"""
-    size: int | None = None
-    """side of the squares that prompts and inputs become, in pixels; by default as trained"""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """arithmetic of the network; auto: the fastest of this device"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    model: str | None = None
-    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
 def main() -> None:
     """Paint as the command line says."""
     with one_line_errors("stopped; what is painted so far is kept"):
-        options = tyro.cli(
-            Options,
-            prog="tools/paint.py",
-            description=__doc__,
-            use_underscores=True,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        options = parse(Options, "tools/paint.py", __doc__)
         try:
             paint(options)
         except (RuntimeError, MemoryError) as error:
@@ -88,17 +76,18 @@ def paint(options: Options) -> None:
         task.check_decodes()
     prompts, video = [read_prompt(paths, task) for paths in options.prompt], only_video(inputs)
     check(options, inputs, video)
+    network = options.network
     predictor = Predictor.from_pretrained(
-        options.ckpt, options.device, options.precision, options.size, options.model
+        options.ckpt, network.device, network.precision, network.size, network.model
     ).set_prompts(prompts, options.ensemble, options.instances)
     if video:
         _paint_video(options, predictor, prompts, video, task)
         return
     failures = paint_pictures(predictor, inputs, options.output, task, options.overlay)
-    print(f"{options.output}: {len(inputs) - len(failures)} pictures")
+    print(f"{options.output}: {counted(len(inputs) - len(failures), 'picture')}")
     if failures:
         lines = "\n  ".join(failures)
-        raise ValueError(f"{len(failures)} of {len(inputs)} inputs are not painted:\n  {lines}")
+        raise ValueError(f"{len(failures)} of {counted(len(inputs), 'input')} could not be painted:\n  {lines}")
 
 
 def _paint_video(
@@ -109,7 +98,7 @@ def _paint_video(
         given = [grid(prompts, predictor.size)] if options.ensemble == "spatial" else prompts
         paintings = with_memory(predictor, given, options.memory, options.instances)
     paint_video(paintings, video, options.output, task, options.overlay)
-    print(f"{options.output}: {video.num_read} frames; the sound is left out")
+    print(f"{options.output}: {counted(video.num_read, 'frame')}")
     video.check_end()
 
 
@@ -121,9 +110,13 @@ def read_prompt(paths: tuple[Path, ...], task: Task | None) -> Prompt:
         given = " ".join(map(str, paths))
         raise ValueError(f"--prompt {given}: give an image and its painted label, or one prompt file ({SUFFIX})")
     pairs = read_prompt_file(paths[0]).pairs
-    name = task.name if task else next(iter(pairs)) if len(pairs) == 1 else None
+    if task is None and len(pairs) > 1:
+        raise ValueError(f"{paths[0]} holds prompts for {', '.join(pairs)}; say with --task which one to take")
+    name = task.name if task else next(iter(pairs))
     if name not in pairs:
-        raise ValueError(f"{paths[0]} is a prompt for {', '.join(pairs)}; choose with --task")
+        raise ValueError(
+            f"{paths[0]} holds no prompt for {name}, only for {', '.join(pairs)}; give another file or --task"
+        )
     return pairs[name]
 
 
@@ -132,13 +125,26 @@ def _target(path: Path, task: Task | None) -> Image.Image:
     try:
         target = to_rgb(path)
     except ValueError:
-        if task is None:
+        if task:
+            return task.read_target(path).convert("RGB")
+        if not (reader := next((one.name for one in SOURCES.values() if _reads(one, path)), None)):
             raise
-        return task.read_target(path).convert("RGB")
+        raise ValueError(
+            f"{path} is no picture but a label; give the task that reads it, such as --task {reader}"
+        ) from None
     is_gray = not np.ptp(np.asarray(target), axis=2).any()
     if task and is_gray and (wrong := task.foreign(target)):
         raise ValueError(f"{path} {wrong}; give the painted label, not class numbers")
     return target
+
+
+def _reads(task: Task, path: Path) -> bool:
+    """Whether it paints this file, as that of its data set."""
+    try:
+        task.read_target(path)
+    except ValueError:
+        return False
+    return True
 
 
 def only_video(inputs: Sequence[Input]) -> Video | None:
@@ -152,8 +158,9 @@ def only_video(inputs: Sequence[Input]) -> Video | None:
 def check(options: Options, inputs: Sequence[Input], video: Video | None) -> None:
     """ValueError on numbers out of range, and on an output that cannot be written or would replace what is read."""
     out = options.output
-    if options.memory < 0 or (options.size is not None and options.size < 1):
-        raise ValueError("--memory must be 0 or more, --size 1 or more")
+    options.network.check()
+    if options.memory < 0:
+        raise ValueError(f"--memory {options.memory} must be 0 or more")
     if video and (out.suffix.lower() != ".mp4" or out.is_dir()):
         raise ValueError(f"--output {out} must be a file that ends in .mp4, as the input is a video")
     if video and options.task and (labels := beside(out, LABEL).with_suffix("")).is_dir() and any(labels.iterdir()):

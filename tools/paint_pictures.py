@@ -102,6 +102,11 @@ def _listed(folder: Path, pattern: str) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
+def counted(num: int, noun: str) -> str:
+    """1 picture, 2 pictures."""
+    return f"{num} {noun}{'s' * (num != 1)}"
+
+
 def check_outputs(inputs: Sequence[Input], endings: Iterable[str]) -> None:
     """ValueError if files of two inputs would have one name."""
     taken: dict[str, Path] = {}

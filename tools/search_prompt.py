@@ -12,19 +12,19 @@ one of that comparison, the file, its picture beside it and its line in the fold
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from data.pairs import Pair
 from data.roots import places
-from engine.precision import Name, Precision, fastest_precision
+from engine.command import NetworkOptions, parse
+from engine.precision import Precision
 from engine.pretrained import load_painter, weights_of
 from engine.prompts import check_place, save_prompt
 from eval.benchmark import Benchmark
@@ -63,13 +63,7 @@ class Options:
     """try those of ten times as many pairs whose images are most similar to the queries, as the network sees them"""
     batch_size: int = 8
     """queries painted at once"""
-    size: int | None = None
-    """side of the squares that prompt and query become, in pixels; by default as the paper has it"""
-    model: str | None = None
-    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """arithmetic of the network; auto: the fastest of the device"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
     def check(self) -> None:
         """ValueError on numbers that make no search."""
@@ -77,20 +71,15 @@ class Options:
             raise ValueError(f"--candidates {self.candidates} must be 2 or more, to choose from")
         if self.randoms < 2:
             raise ValueError(f"--randoms {self.randoms} must be 2 or more, to have a deviation")
-        if min(self.images, self.batch_size) < 1 or self.seed < 0 or (self.size is not None and self.size < 1):
-            raise ValueError("--images, --batch_size and --size must be 1 or more, --seed 0 or more")
+        if min(self.images, self.batch_size) < 1 or self.seed < 0:
+            raise ValueError("--images and --batch_size must be 1 or more, --seed 0 or more")
+        self.network.check()
 
 
 def main() -> None:
     """Search, compare, write."""
     with one_line_errors():
-        options = tyro.cli(
-            Options,
-            prog="tools/search_prompt.py",
-            description=__doc__,
-            use_underscores=True,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        options = parse(Options, "tools/search_prompt.py", __doc__)
         options.check()
         check_place(options.out)
         run(options, benchmark_of(options.benchmark))
@@ -137,20 +126,20 @@ def run(options: Options, benchmark: Benchmark) -> None:
 
 def make_trial(options: Options, benchmark: Benchmark) -> Trial:
     """The network, and all queries in an order drawn; ValueError if the search leaves none to measure its prompt on."""
-    device, queries = join_world(options.device).device, choose(benchmark, options.data_root)
+    device, queries = join_world(options.network.device).device, choose(benchmark, options.data_root)
     if len(queries) <= options.images:
         raise ValueError(
             f"{benchmark.name} has {len(queries)} queries here, and --images {options.images} leaves none unseen to "
             f"measure the prompt on; give {max(1, len(queries) // 2)} or fewer"
         )
-    precision: Name = fastest_precision(device) if options.precision == "auto" else options.precision
-    painter = load_painter(options.ckpt, options.model)[0].to(device)
+    precision = options.network.precision_on(device)
+    painter = load_painter(options.ckpt, options.network.model)[0].to(device)
     order = np.random.default_rng((options.seed, 0)).permutation(len(queries))
     return Trial(
         benchmark,
         Precision(precision, device.type).for_inference(painter),
         [queries[i] for i in order],
-        half_size(benchmark, painter, options.size),
+        half_size(benchmark, painter, options.network.size),
         precision,
         options.batch_size,
     )

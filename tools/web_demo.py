@@ -12,13 +12,13 @@ import os
 import signal
 import socket
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-import tyro
+from PIL import Image
 
 from engine.checkpoint import LAST
+from engine.command import NetworkOptions, parse
 from engine.infer import Predictor
 from tools.web_paint import ADDRESS, bank_choices
 from util.parallel import one_line_errors
@@ -36,18 +36,20 @@ class Options:
     """folder of prompt files, as tools/prompt_bank.py, search_prompt.py and learn_prompt.py write them"""
     port: int = 7860
     """of this machine, 127.0.0.1"""
-    model: str | None = None
-    """registered name of the network, for weights that do not tell; by default painter_vit_large"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
 def main() -> None:
     """Load the network, and serve until Ctrl-C."""
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="painter_") as folder:
-        options = tyro.cli(Options, prog="tools/web_demo.py", description=__doc__, use_underscores=True)
+        options = parse(Options, "tools/web_demo.py", __doc__)
         check(options)
         choices = bank_choices(options.bank) if options.bank else ()
-        predictor = Predictor.from_pretrained(options.ckpt, options.device, model=options.model)
+        network = options.network
+        predictor = Predictor.from_pretrained(
+            options.ckpt, network.device, network.precision, network.size, network.model
+        )
+        predictor.set_prompts([(Image.new("RGB", (1, 1)),) * 2])  # what this size or memory forbids is told now
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         os.environ["no_proxy"] = "*"  # Gradio asks its own server whether it is up
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -58,6 +60,7 @@ def main() -> None:
 
 def check(options: Options) -> None:
     """ValueError on what is missing, before the network is read."""
+    options.network.check()
     if importlib.util.find_spec("gradio") is None:
         raise ValueError("the web demo needs gradio: pip install -e '.[demo]'")
     if options.ckpt == str(DEMO) and not DEMO.exists():

@@ -72,10 +72,10 @@ def test_roots_are_searched_in_order(call, root, tmp_path):
         (["--oracle", "--num_workers", "-1"], "--num_workers -1 must be 0 or more; 0 reads in this process"),
         (["--ckpt", "CKPT", "--oracle_noise", "2"], "--oracle_noise 2.0 must be 0 or more, and belongs to --oracle"),
         (["--oracle", "--oracle_noise", "-1"], "--oracle_noise -1.0 must be 0 or more, and belongs to --oracle"),
-        (["--oracle", "--limit", "0"], "--limit, --size and --batch_size must be 1 or more"),
-        (["--oracle", "--limit", "-3"], "--limit, --size and --batch_size must be 1 or more"),
-        (["--oracle", "--size", "0"], "--limit, --size and --batch_size must be 1 or more"),
-        (["--oracle", "--batch_size", "0"], "--limit, --size and --batch_size must be 1 or more"),
+        (["--oracle", "--limit", "0"], "--limit and --batch_size must be 1 or more"),
+        (["--oracle", "--limit", "-3"], "--limit and --batch_size must be 1 or more"),
+        (["--oracle", "--size", "0"], "--size 0 must be 1 to 4096 pixels"),
+        (["--oracle", "--batch_size", "0"], "--limit and --batch_size must be 1 or more"),
         (["--ckpt", "CKPT", "--size", "50"], "size (50, 50) must be a multiple of the patches' 16"),
         (["--ckpt", "no.pth"], "no.pth does not exist: check the path, or download the weights there first"),
         (["--ckpt", "CKPT", "--model", "painter_vit_larg"], "unknown model 'painter_vit_larg'; did you mean"),
@@ -113,7 +113,9 @@ def test_weights_that_do_not_tell_their_network(call, world, tmp_path, monkeypat
 def test_a_folder_of_another_run_is_refused(call, world, ckpt):
     assert call(LOL, "--oracle", "--data_root", world, "--size", 32, "--out_dir", "out").code is None
     told = sentence(call(LOL, "--oracle", "--data_root", world, "--size", 48, "--out_dir", "out"))
-    assert told == "out holds results of a run with another size; remove it, or give another --out_dir"
+    assert (
+        told == "out holds results with another --size; give another --out_dir, or remove that folder to measure anew"
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,21 +1,22 @@
 """The command that learns prompts: what it starts from, keeps and writes; a benchmark takes the file."""
 
 import json
-import sys
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 import torch
 
 from data.tasks import SOURCES
-from engine.config import flatten
 from engine.inpaint import half
 from engine.prompts import read_manifest, read_prompt_file, save_prompt
 from eval.lol import BENCHMARK as LOL
 from eval.prompts import read_prompt
 from eval.results import digest
 from eval.run import choose, network, run
-from tests.eval.conftest import run_config, save_run, tiny_painter, write_restoration
+from tests.eval.conftest import write_restoration
+from tests.tools.conftest import check_refused
+from tools import learn_prompt
 from tools.learn_prompt import main
 from util.dist import join_world
 
@@ -34,26 +35,14 @@ def world(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def ckpt(world, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    return save_run(folder, tiny_painter(), flatten(run_config(world, folder)))
-
-
 @pytest.fixture
-def learn(world, ckpt, tmp_path, monkeypatch, capsys):
-    """The command; returns what it prints, or the sentence it ends with."""
+def learn(world, ckpt, tmp_path, call):
+    """The command, with few steps."""
 
     def learn(out="bank/x.safetensors", **changes):
         given = {"task": "enhance", "ckpt": ckpt, "data_root": world, "steps": 20, "randoms": 2, "num_workers": 0}
-        given |= {"precision": "fp32", "batch_size": 2} | changes
-        options = [str(part) for key, value in given.items() for part in (f"--{key}", value)]
-        monkeypatch.setattr(sys, "argv", ["learn_prompt", "--out", str(tmp_path / out), *options])
-        try:
-            main()
-        except SystemExit as end:
-            return end.code
-        return capsys.readouterr().out
+        given |= {"precision": "fp32", "batch_size": 2, "out": tmp_path / out} | changes
+        return call(main, **given)
 
     return learn
 
@@ -108,6 +97,30 @@ def test_a_prompt_file_may_be_the_start(learn, world, tmp_path):
     assert learn(init=searched, task="denoise").startswith("error: ")
 
 
+def test_no_pair_both_teaches_and_chooses_and_the_list_is_cut(learn, monkeypatch):
+    """Names of the pairs that the prompt learns from, that say when it is best, and that measure it."""
+    names = []
+
+    def spy(real, split):
+        def batches(config, lists, *rest):
+            names.append([PurePosixPath(pair.image_path).stem for pair in getattr(lists, split)["enhance"]])
+            return real(config, lists, *rest)
+
+        return batches
+
+    for split in ("train", "val"):
+        monkeypatch.setattr(learn_prompt, f"{split}_batches", spy(getattr(learn_prompt, f"{split}_batches"), split))
+    learn(steps=1, val_limit=2)
+    (learned_from,), (held_out,), measured = names
+    assert {learned_from, held_out} == {"100", "101"}
+    assert measured == ["1", "22"]
+
+
+def test_there_is_no_fp16_whose_gradients_would_want_scaling(learn, capsys):
+    assert learn(precision="fp16") == "2"
+    assert "fp16" in capsys.readouterr().err
+
+
 def test_another_size(learn, tmp_path):
     learn(size=64, steps=1)
     assert read_prompt_file(tmp_path / "bank/x.safetensors").pairs["enhance"][0].shape == (3, 64, 64)
@@ -117,9 +130,8 @@ def test_another_size(learn, tmp_path):
     ("changes", "message"),
     [
         ({"task": "zzz"}, "task 'zzz' is none of "),
-        ({"steps": 0}, "--steps, --val_limit, --batch_size and --size must be 1 or more"),
-        ({"size": 0}, "--size must be 1 or more"),
-        ({"size": -16}, "must be a multiple of patch_size 16"),
+        ({"steps": 0}, "--steps, --val_limit and --batch_size must be 1 or more"),
+        ({"size": -16}, "--size -16 must be 1 to 4096 pixels"),
         ({"lr": 0}, "--lr 0.0 must be above 0 and at most 100"),
         ({"lr": "nan"}, "--lr nan must be above 0"),
         ({"randoms": 1}, "--randoms 1 must be 2 or more"),
@@ -133,8 +145,4 @@ def test_another_size(learn, tmp_path):
     ],
 )
 def test_bad_input_is_one_sentence(learn, tmp_path, changes, message):
-    told = learn(**changes)
-    assert told.startswith("error: ")
-    assert message in told
-    assert "\n" not in told
-    assert not list((tmp_path / "bank").glob("*"))
+    check_refused(learn(**changes), message, tmp_path / "bank")

@@ -121,9 +121,10 @@ def test_labels_and_overlays_are_those_of_the_task():
     assert np.shape(json.loads(Path("out2/0_label.json").read_text())) == (17, 3)
 
 
-def test_without_a_task_the_painting_lies_over_the_image():
+def test_without_a_task_the_painting_lies_over_the_image(capsys):
     (image, *_) = fill(1)
     command(*PAIR, "--input", "in", "--output", "out", "--overlay")
+    assert capsys.readouterr().out == "out: 1 picture\n"
     assert files() == {"0.png", "0_overlay.png"}
     assert np.array_equal(read("out/0_overlay.png"), blend(np.asarray(image), read("out/0.png")))
 
@@ -147,9 +148,12 @@ def test_a_prompt_file_has_the_pair_of_the_task(capsys):
     assert near(read("out/0.png"), expected)
     assert near(read("out2/0.png"), expected)
     options = "--input", "in", "--output", "out3"
-    message = "error: bank/two.safetensors is a prompt for denoise, nyuv2_depth; choose with --task"
-    assert told(capsys, "--prompt", "bank/two.safetensors", *options) == message
-    assert told(capsys, "--prompt", "bank/two.safetensors", *options, "--task", "pose") == message
+    assert told(capsys, "--prompt", "bank/two.safetensors", *options) == (
+        "error: bank/two.safetensors holds prompts for denoise, nyuv2_depth; say with --task which one to take"
+    )
+    assert told(capsys, "--prompt", "bank/one.safetensors", *options, "--task", "pose") == (
+        "error: bank/one.safetensors holds no prompt for coco_pose, only for denoise; give another file or --task"
+    )
 
 
 def test_broken_inputs_are_told_and_all_others_painted(capsys):
@@ -160,7 +164,7 @@ def test_broken_inputs_are_told_and_all_others_painted(capsys):
     frames = [picture(seed, (9, 9)) for seed in range(3)]
     frames[0].save("in/y.gif", save_all=True, append_images=frames[1:])
     first, *lines = told(capsys, *PAIR, "--input", "in", "--output", "out").splitlines()
-    assert first == "error: 4 of 16 inputs are not painted:"
+    assert first == "error: 4 of 16 inputs could not be painted:"
     assert len(lines) == 4
     for line, words in zip(
         lines, ("1.png is empty", "7.png is tr", "y.gif is an animation", "z.png has 16"), strict=True
@@ -218,8 +222,8 @@ BAD = {
     "no task": ("--input in/0.png --output out --task colour", "task 'colour' is none of nyuv2_depth"),
     "an empty task": ("--input in/0.png --output out --task=", "task '' is none of nyuv2_depth"),
     "size": ("--input in/0.png --output out --size 50", "size (50, 50) must be a multiple of the patches' 16"),
-    "no size": ("--input in/0.png --output out --size 0", "--memory must be 0 or more, --size 1 or more"),
-    "no memory": ("--input v.mp4 --output o.mp4 --memory -1", "--memory must be 0 or more, --size 1 or more"),
+    "no size": ("--input in/0.png --output out --size 0", "--size 0 must be 1 to 4096 pixels"),
+    "no memory": ("--input v.mp4 --output o.mp4 --memory -1", "--memory -1 must be 0 or more"),
     "type tokens": ("--input in/0.png --output out --instances", "this network has no type tokens"),
     "a video's folder": (
         "--input v.mp4 --output out",
@@ -281,7 +285,11 @@ PROMPT_FAULTS = {
     "three": ("a.png a.png a.png", "--prompt a.png a.png a.png: give an image and its painted label"),
     "sizes": ("a.png in/0.png", "prompt 1: its image is 50 x 40 but its target 50 x 20 pixels"),
     "missing": ("a.png no.png", "no.png does not exist"),
-    "16 bits": ("a.png 16.png", "16.png has 16 or more bits a channel where 8 are due"),
+    "16 bits": (
+        "a.png 16.png",
+        "16.png is no picture but a label; give the task that reads it, such as --task nyuv2_depth",
+    ),
+    "32 bits": ("a.png 32.tiff", "32.tiff has 16 or more bits a channel where 8 are due; save it as 8-bit RGB"),
     "animated": ("a.gif a.png", "a.gif is an animation of 2 frames; give one of them, or a video file"),
     "bomb": ("bomb.png bomb.png", "bomb.png has 9000 x 8000 pixels, more than 64000000; shrink it"),
     "no file": ("no.safetensors", "there is no prompt file no.safetensors"),
@@ -293,6 +301,7 @@ PROMPT_FAULTS = {
 def test_a_bad_prompt_is_one_sentence(name, capsys):
     fill(1)
     Image.fromarray(np.zeros((40, 50), np.uint16)).save("16.png")
+    Image.fromarray(np.zeros((40, 50), np.float32)).save("32.tiff")
     picture(0, (9, 9)).save("a.gif", save_all=True, append_images=[picture(1, (9, 9))])
     if name == "bomb":
         Image.new("1", (9000, 8000)).save("bomb.png")
@@ -339,7 +348,7 @@ def test_a_video_keeps_frames_order_rate_and_size(monkeypatch, capsys):
     monkeypatch.setattr(paint_video, "video_writer", spy)
     command(*PAIR, "--input", "v.mp4", "--output", "out/p.mp4", "--memory", "0", "--task", "depth", "--overlay")
     out, err = capsys.readouterr()
-    assert out == "out/p.mp4: 7 frames; the sound is left out\n"
+    assert out == "out/p.mp4: 7 frames\n"
     assert "7/7" in err
     assert files() == {"p.mp4", "p_overlay.mp4"} | {f"p_label/00000{i}.png" for i in range(7)}
     one, depth = predictor(), SOURCES["nyuv2_depth"]
@@ -430,7 +439,7 @@ def test_a_truncated_video_is_painted_as_far_as_it_goes(memory, capsys):
     assert num % 8, "the last batch is not full"
     found = told(capsys, *PAIR, "--input", "v.avi", "--output", "o.mp4", "--memory", memory)
     assert found == f"error: v.avi is truncated or broken: only {num} of its 30 frames can be read"
-    assert capsys.readouterr().out == f"o.mp4: {num} frames; the sound is left out\n"
+    assert capsys.readouterr().out == f"o.mp4: {num} frames\n"
     assert len(list(Video(Path("o.mp4")))) == num
 
 

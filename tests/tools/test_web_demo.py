@@ -158,6 +158,12 @@ def test_what_is_missing_is_told(folder, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         for port in (other.getsockname()[1], 70000):
             assert told(monkeypatch, True, *ckpt, "--port", port).startswith(f"error: --port {port} cannot be had")
+    for size, message in ((0, "--size 0 must be 1 to 4096 pixels"), (50, "size (50, 50) must be a multiple of")):
+        assert told(monkeypatch, True, *ckpt, "--size", size).startswith(f"error: {message}")
+    assert told(monkeypatch, True, *ckpt, "--device", "cpu", "--precision", "fp16").startswith(
+        "error: fp16 needs a GPU"
+    )
+    assert told(monkeypatch, True, *ckpt, "--model", "zzz").startswith("error: unknown model 'zzz'")
     assert "other.safetensors" in told(monkeypatch, True, "--ckpt", "other.safetensors")
 
 

@@ -60,7 +60,7 @@ def test_label_may_be_as_its_data_set_has_it(tmp_path):
     files = [saved(PROMPTS[0][0], tmp_path / "a.png")], [saved(Image.fromarray(millimetres), tmp_path / "depth.png")]
     ((_, target),) = uploaded(*files, DEPTH)
     assert (np.asarray(target) == 127).all()
-    with pytest.raises(ValueError, match=r"^depth.png has 16 or more bits a channel where 8 are due"):
+    with pytest.raises(ValueError, match=r"^depth.png is no picture but a label; give the task"):
         uploaded(*files, None)
 
 
