@@ -11,19 +11,21 @@ from safetensors.torch import save
 
 from engine.precision import DTYPES
 from models import Painter, PainterConfig, model_config
-from models.weights import SUFFIXES, load_strict, read_weights
+from models.weights import load_strict, read_weights
 from util.files import write
 from util.sealed import SEAL, read_seal
 
 DEFAULT_MODEL = "painter_vit_large"  # of weights that do not tell their network
 CONFIG = "painter_config"  # where an exported file tells it
 FILES = "config.json", "model.safetensors"  # of a folder to publish, and of a model on a hub
+PLACES = "out_dir", "data.roots", "resume"  # on the machine that trained; in no exported file
+STARTS = "init", "init_mae"  # weights, of which an exported file tells the name
 
 
 def find_pretrained(path_or_hub_id: str | Path) -> Path:
     """A path that is there as it is; of `user/model` on a hub the folder that it is, or was before, downloaded to."""
     path = Path(path_or_hub_id)
-    if path.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path_or_hub_id)) or path.suffix in SUFFIXES:
+    if path.exists() or not _names_a_model(path):
         return path
     try:
         from huggingface_hub import snapshot_download
@@ -38,6 +40,12 @@ def find_pretrained(path_or_hub_id: str | Path) -> Path:
         ) from None
 
 
+def _names_a_model(path: Path) -> bool:
+    """Whether what is not there may be `user/model` of a hub, and no path with a slip: of no folder, no file's name."""
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path))
+    return named is not None and not path.parent.exists() and not re.fullmatch(r"\.[a-zA-Z]+", path.suffix)
+
+
 def weights_of(path: Path) -> Path:
     """A file or checkpoint as it is; of a folder of FILES the weights."""
     path = path.resolve() if path.is_dir() else path  # `last` may move on meanwhile
@@ -46,7 +54,7 @@ def weights_of(path: Path) -> Path:
 
 def save_pretrained(folder: Path, painter: Painter, config: dict[str, Any], precision: str = "fp32") -> Path:
     """Write a folder as hubs have it, config.json and model.safetensors; `load_painter` reads it."""
-    write(folder / FILES[0], json.dumps(config, indent=1).encode())
+    write(folder / FILES[0], json.dumps(published(config), indent=1).encode())
     return save_painter(folder / FILES[1], painter, config, precision)
 
 
@@ -71,13 +79,19 @@ def load_painter(path: Path, name: str | None = None) -> tuple[Painter, dict[str
 def save_painter(path: Path, painter: Painter, config: dict[str, Any], precision: str = "fp32") -> Path:
     """Write weights and config as one .safetensors file that `load_painter` reads; `precision` is that of the weights.
 
-    Returns its path; raises ValueError on another suffix.
+    Of the config what is `published`. Returns its path; raises ValueError on another suffix.
     """
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} must end in .safetensors")
     weights = {name: value.to(DTYPES[precision]).contiguous() for name, value in painter.state_dict().items()}
-    write(path, save(weights, {"format": "pt", CONFIG: json.dumps(config)}))
+    write(path, save(weights, {"format": "pt", CONFIG: json.dumps(published(config))}))
     return path
+
+
+def published(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's config, flat, without what is a place on its machine."""
+    starts = {key: Path(config[key]).name for key in STARTS if config.get(key)}
+    return {key: value for key, value in (config | starts).items() if key not in PLACES}
 
 
 def _told_config(path: Path) -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """A network and what it knows of itself: from a run's checkpoint, an exported file, weights alone."""
 
 import json
+import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.checkpoint import LAST, Checkpoints
+from engine.config import RunConfig, flatten
 from engine.optim import make_optimizer
 from engine.precision import Precision
-from engine.pretrained import load_painter, save_painter
+from engine.pretrained import load_painter, published, save_painter, save_pretrained
 from engine.state import TrainState
 from models import MODELS, Painter, create_model
 from tools.export import main
@@ -57,6 +62,33 @@ def test_an_exported_file_tells_the_same(trained, tmp_path, monkeypatch, capsys)
     assert (loaded.config, config) == (model.config, load_painter(folder)[1])
     assert same(loaded, model)
     assert load_file(tmp_path / "painter.safetensors").keys() == model.state_dict().keys()
+
+
+def keys_of_paths(kind, prefix=""):
+    """Of a config and its parts, those that hold paths."""
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint):
+            yield from keys_of_paths(hint, f"{prefix}{name}.")
+        elif Path in (hint, *get_args(hint)):
+            yield prefix + name
+
+
+def test_what_is_published_tells_the_recipe_and_no_place(config, trained, tmp_path, monkeypatch):
+    """Neither the paths of a run, nor those of the weights it began with: only what these are called."""
+    given = replace(config, init="/home/someone/mae/w.pth", resume=str(tmp_path / "before/last"))
+    run = flatten(replace(given, data=replace(config.data, roots=(Path("/data/a"), Path("~/b"))))) | {"init_mae": None}
+    save_painter(tmp_path / "one.safetensors", trained[1], run)
+    save_pretrained(tmp_path / "folder", trained[1], run)
+    left_out = {"resume", *keys_of_paths(RunConfig)}
+    expected = {key: value for key, value in run.items() if key not in left_out} | {"init": "w.pth"}
+    assert len(expected) == len(run) - 3
+    for file in (tmp_path / "one.safetensors", tmp_path / "folder/model.safetensors"):
+        with safe_open(file, "pt") as opened:
+            assert json.loads(opened.metadata()["painter_config"]) == expected
+    assert json.loads((tmp_path / "folder/config.json").read_text()) == expected
+    assert not re.search(r'"[/~]', json.dumps(expected))
+    assert published(expected) == expected
+    assert published({"init_mae": "timm:vit_large.mae"}) == {"init_mae": "timm:vit_large.mae"}
 
 
 def test_half_precision_takes_half_the_room_and_rounds(trained, tmp_path):
