@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     with one_line_errors():
         check_roots(args.roots)
         args.named = bool(args.sources) and "all" not in args.sources
-        tasks = [task for task in chosen(args.sources) if args.named or is_due(task, args.roots)]
+        tasks = [task for task in chosen(args.sources, args.roots) if args.named or is_due(task, args.roots)]
         sources = {task.name: examine_source(task, args) for task in tasks}
         reports = [report for splits in sources.values() for report in splits.values()]
         empty = all(report.state == "absent" for report in reports)

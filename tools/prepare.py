@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     """Prepare what the command line names; exit status 1 if anything could not be."""
     args = parser().parse_args(arguments)
     with one_line_errors("stopped; the same command goes on from here"):
-        tasks = chosen(args.sources)
+        tasks = chosen(args.sources, args.root)
         named = "all" not in args.sources and bool(args.sources)
         check_roots(args.root)
         done = [prepare_split(task, split, args, named) for task in tasks for split in args.splits]
@@ -73,14 +73,16 @@ def check_roots(roots: Roots) -> None:
             raise ValueError(f"{root} is not a folder; give the folders that hold nyu_depth_v2/, coco/, ...")
 
 
-def chosen(names: Iterable[str]) -> list[Task]:
-    """The tasks of these sources; ValueError names the near ones if one is unknown."""
+def chosen(names: Iterable[str], roots: Roots) -> list[Task]:
+    """The tasks of these sources; `all`: those that files are meant for. ValueError names the near ones of others."""
     names = list(names)
     for name in set(names) - {"all"}:
         if name not in SOURCES:
             near = difflib.get_close_matches(name, SOURCES, n=2, cutoff=0.4) or SOURCES
             raise ValueError(f"unknown source {name!r}; did you mean {' or '.join(near)}?")
-    return list(SOURCES.values()) if not names or "all" in names else [SOURCES[name] for name in names]
+    if not names or "all" in names:
+        return [task for task in SOURCES.values() if task.owns(roots)]
+    return [SOURCES[name] for name in names]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Iterable
 
 from data.tasks.base import Entry, Interp, Job, Size, Task
@@ -33,17 +34,19 @@ TASKS = keyed(_ALL, "type")
 
 
 def task_named(name: str) -> Task:
-    """The task of a source, whose name may be cut short as far as it stays the only one: `depth`, `pose`.
+    """The task of a source, by its name or by a word of it that no other has: `nyuv2_depth`, `depth`, `pose`.
 
-    ValueError names those that there are.
+    ValueError lists the names, and suggests near ones.
     """
-    found = [task for source, task in SOURCES.items() if name == source] or [
-        task for source, task in SOURCES.items() if name and name in source
-    ]
-    if len(found) != 1:
-        wrong = "may be" if found else "is none of"
-        raise ValueError(f"task {name!r} {wrong} {', '.join(task.name for task in found or SOURCES.values())}")
-    return found[0]
+    found = [name] if name in SOURCES else [source for source in SOURCES if name in source.split("_")]
+    if len(found) > 1:
+        raise ValueError(f"task {name!r} may be {', '.join(found)}; give one of them")
+    if not found:
+        num = Counter(word for source in SOURCES for word in source.split("_"))
+        known = dict.fromkeys([*SOURCES, *(word for word in num if num[word] == 1)])
+        near = " or ".join(difflib.get_close_matches(name, known, n=2))
+        raise ValueError(f"task {name!r} is none of {', '.join(SOURCES)}{near and f'; did you mean {near}?'}")
+    return SOURCES[found[0]]
 
 
 def task_of(pair_type: str) -> Task:

@@ -97,6 +97,10 @@ class Task:
         """Write a decoded label as `stem`.png, painted, or as its data set has it; or as other files of this stem."""
         write_png(stem, self.encode(label))
 
+    def owns(self, roots: Roots) -> bool:
+        """Whether files that several sources could be made of are meant for this one."""
+        return True
+
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """The pairs of the data set, found in its official downloads.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from data.folders import Paths, is_folder, paired
 from data.own_palette import PALETTE, read_palette
 from data.palette import Palette
-from data.roots import Roots, find, has
+from data.roots import Absent, Roots, find, has, places
 from data.tasks.base import BLACK, Entry, Interp, Job
 from data.tasks.restoration import Restoration
 from data.tasks.semantic import IGNORE, Semantic
@@ -34,6 +34,10 @@ class OwnPictures(Restoration):
     """Labels that are what is to be painted."""
 
     target_interp: Interp = "bicubic"
+
+    def owns(self, roots: Roots) -> bool:
+        """Where no palette says that labels are numbers."""
+        return not has(roots, PALETTE)
 
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """The files. Raises ValueError on a pair of two sizes, and where a palette says that labels are numbers."""
@@ -50,6 +54,10 @@ class OwnClasses(Semantic):
 
     The colours are those of a folder, which `own_classes` knows; of the task by its name they are those of 255 classes.
     """
+
+    def owns(self, roots: Roots) -> bool:
+        """Where there is a palette."""
+        return has(roots, PALETTE)
 
     def sources(self, roots: Roots, split: str, offline: bool = False) -> list[Job]:
         """A job for each label. Raises ValueError where one, or the palette, has changed since it was painted."""
@@ -82,7 +90,11 @@ def own_pairs(roots: Roots, split: str) -> list[Paths]:
     """The pairs of images and labels of a split, by name; ValueError if there are none."""
     told = is_folder(roots, f"{IMAGES}/train")
     folders = (f"{IMAGES}/{split}", f"{LABELS}/{split}") if told else (IMAGES, LABELS)
-    pairs = paired(roots, folders)
+    try:
+        pairs = paired(roots, folders)
+    except Absent as error:
+        cure = "docs/FINETUNE.md says how images and labels are laid out"
+        raise Absent(error.path, f"folder {error.path} is not under {places(roots)}; {cure}") from None
     found = [pair for i, pair in enumerate(pairs) if told or (i % NTH == 0) == (split == "val")]
     if not found:
         raise ValueError(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from data.tasks import TASKS, Task, keyed, task_of
+from data.tasks import SOURCES, TASKS, Task, keyed, task_named, task_of
 from data.tasks.base import resize_painted
 from data.tasks.depth import Depth
 
@@ -50,6 +50,37 @@ def test_an_unknown_type_gets_a_suggestion(wrong, message):
     with pytest.raises(ValueError, match=message) as caught:
         task_of(wrong)
     assert repr(wrong) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [(name, name) for name in SOURCES]
+    + [("depth", "nyuv2_depth"), ("pose", "coco_pose"), ("instance", "coco_instance"), ("ade20k", "ade20k_semantic")],
+)
+def test_a_task_is_named_in_full_or_by_a_word_of_its_own(short, name):
+    assert task_named(short) is SOURCES[name]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("semantic", "task 'semantic' may be ade20k_semantic, coco_semantic; give one of them$"),
+        ("dept", "task 'dept' is none of nyuv2_depth, .*; did you mean depth[?]$"),
+        ("ade20k_", "did you mean ade20k or ade20k_semantic[?]$"),
+        ("semantics", "did you mean coco_semantic or ade20k_semantic[?]$"),
+        ("colour", "task 'colour' is none of .*, coco_semantic$"),
+        ("nois", "is none of .*did you mean denoise[?]$"),
+        ("", "task '' is none of .*, coco_semantic$"),
+    ],
+)
+def test_a_part_of_a_word_and_what_may_be_several_are_no_task(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        task_named(wrong)
+
+
+def test_a_name_goes_before_a_word(monkeypatch):
+    monkeypatch.setitem(SOURCES, "depth", SOURCES["denoise"])
+    assert task_named("depth") is SOURCES["denoise"]
 
 
 def weights(pair_type: str, values: list[float]) -> list[float]:

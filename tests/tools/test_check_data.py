@@ -68,7 +68,7 @@ def test_a_whole_root_is_ok(root, capsys):
     assert "nyuv2_depth val: present; 1 pairs listed, 1 in the downloads, 1 read, 0 faults" in lines
     assert "denoise train: absent" in lines
     assert lines[-1] == "ok"
-    assert len(lines) == 2 * len(SOURCES) + 1
+    assert len(lines) == 2 * len(SOURCES.keys() - {"own_classes"}) + 1
 
 
 def edit(change):
@@ -202,11 +202,40 @@ def test_json(root, capsys):
     (line,) = lines
     report = json.loads(line)
     assert report["ok"] is False
-    assert set(report["sources"]) == set(SOURCES)
+    assert set(report["sources"]) == set(SOURCES) - {"own_classes"}
     ade = report["sources"]["ade20k_semantic"]["train"]
     assert (ade["state"], ade["listed"], ade["downloaded"], ade["read"], len(ade["faults"])) == ("present", 4, 4, 4, 1)
     assert ade["cures"][0] == f"rm {root / PAINTED.format(2)}"
     assert report["sources"]["denoise"]["val"]["state"] == "absent"
+
+
+@pytest.mark.parametrize("kind", ["own_pictures", "own_classes"])
+def test_people_s_own_data_is_of_one_kind(tmp_path, capsys, kind):
+    """That of the palette, prepared or not; the other one is nobody's fault, unless it is named."""
+    for i in range(2):
+        save(tmp_path / f"images/{i}.png", np.full((32, 32, 3), 90, np.uint8))
+        save(tmp_path / f"labels/{i}.png", np.full((32, 32), i, np.uint8))
+    if kind == "own_classes":
+        (tmp_path / "palette.json").write_text("2")
+    _, lines = run(capsys, tmp_path)
+    faults = [line for line in lines if line.startswith("  ") and "mend:" not in line]
+    assert [line.partition(" is not there")[0] for line in faults] == [
+        f"  downloaded, but own_{split}.json" for split in ("train", "val")
+    ]
+    assert mend(lines) == 2
+    code, lines = run(capsys, tmp_path)
+    assert (code, lines[-1]) == (0, "ok")
+    assert f"{kind} val: present; 1 pairs listed, 1 in the downloads, 1 read, 0 faults" in lines
+    (other,) = {"own_pictures", "own_classes"} - {kind}
+    assert run(capsys, tmp_path, "--sources", other)[0] == 1
+
+
+def test_a_folder_missing_of_people_s_own_data_is_no_download(tmp_path, capsys):
+    save(tmp_path / "images/train/0.png", np.full((32, 32, 3), 90, np.uint8))
+    save(tmp_path / "labels/train/0.png", np.full((32, 32, 3), 90, np.uint8))
+    _, lines = run(capsys, tmp_path, "--splits", "val")
+    told = f"  folder images/val is not under {tmp_path}; docs/FINETUNE.md says how images and labels are laid out"
+    assert told in lines
 
 
 def test_a_sample_reads_some_and_all_reads_all(root, capsys):

@@ -43,15 +43,28 @@ def run(capsys, *arguments: object) -> tuple[object, list[str]]:
 
 def test_all_that_is_downloaded_is_prepared(downloads, capsys):
     code, lines = run(capsys, "--root", downloads, "--num_workers", 1)
+    due = len(SOURCES) - 1  # of own data there is no palette, so there are no classes
     assert code == 0
-    assert len(lines) == 2 * len(SOURCES)
+    assert len(lines) == 2 * due
     made = "ade20k_semantic train: 1 files made, 0 pairs were there, 1 listed in"
     assert f"{made} ade20k/ade20k_training_image_semantic.json" in lines
     assert "enhance val: 0 files made, 1 pairs were there, 1 listed in light_enhance/enhance_lol_val.json" in lines
     absent = f"denoise train: not downloaded: nothing of it is under {downloads} (docs/DATA.md)"
     assert absent in lines
-    assert sum("not downloaded" in line for line in lines) == 2 * len(SOURCES) - 3
+    assert sum("not downloaded" in line for line in lines) == 2 * due - 3
     assert run(capsys, "all", "--root", downloads)[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["own_pictures", "own_classes"])
+def test_of_two_kinds_of_own_data_that_one_is_prepared_that_it_is(tmp_path, capsys, kind):
+    for name in "ab":
+        save(tmp_path / f"images/{name}.png")
+        save(tmp_path / f"labels/{name}.png", np.ones((8, 8), np.uint8))
+    if kind == "own_classes":
+        (tmp_path / "palette.json").write_text("2")
+    status, lines = run(capsys, "all", "--root", tmp_path)
+    assert status == 0
+    assert [line.split(":")[0] for line in lines if "listed" in line] == [f"{kind} train", f"{kind} val"]
 
 
 def test_what_is_named_has_to_be_there(downloads, capsys):
