@@ -3,11 +3,24 @@
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
 from eval.benchmark import Record
 from util.files import write
+
+PIXELS = "pixels of the prompt"
+WORDS = {  # of what another run differs in, for the user
+    "checkpoint": "other weights (--ckpt)",
+    "model": "another network (--model)",
+    "prompt": "another prompt (--prompt)",
+    PIXELS: "other pictures in the prompt of this name (--prompt)",
+    "oracle": "another painter (--oracle, --oracle_noise or --ckpt)",
+    "size": "another --size",
+    "precision": "another --precision",
+}
+IMPLIED = {"oracle": ("checkpoint", "model", "prompt", PIXELS), "checkpoint": ("model",), "prompt": (PIXELS,)}
 
 
 class Records:
@@ -21,12 +34,13 @@ class Records:
         file = self.folder / "run.json"
         identity = json.loads(json.dumps(identity))
         other = _parsed(file.read_bytes()) if file.is_file() else identity
-        if other != identity:
-            keys = identity | (other if isinstance(other, dict) else {})
-            changed = sorted(key for key in keys if not isinstance(other, dict) or identity.get(key) != other.get(key))
+        if not isinstance(other, dict):
+            return f"{file} is damaged; remove {self.folder.parent}, or give another --out_dir"
+        changed = [key for key in identity | other if identity.get(key) != other.get(key)]
+        if changed:
             return (
-                f"{self.folder.parent} holds results of a run with another {', '.join(changed)}; "
-                "remove it, or give another --out_dir"
+                f"{self.folder.parent} holds results with {_in_words(changed)}; "
+                "give another --out_dir, or remove that folder to measure anew"
             )
         write(file, json.dumps(identity, indent=1).encode())
         return None
@@ -50,6 +64,12 @@ class Records:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"rank{rank}.jsonl").open("a+b") as stream:
             stream.write(b"\n" * _is_cut(stream) + json.dumps([name, record]).encode() + b"\n")
+
+
+def _in_words(changed: Collection[str]) -> str:
+    """What differs, without what goes without saying."""
+    implied = {other for key in changed for other in IMPLIED.get(key, ())}
+    return ", ".join(WORDS.get(key, f"another {key}") for key in changed if key not in implied)
 
 
 def _parsed(line: bytes) -> Any:

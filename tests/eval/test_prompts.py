@@ -213,7 +213,7 @@ def test_benchmarks_take_a_prompt_file_and_tell_two_of_a_name_apart(world, ckpt,
     assert results(tmp_path / "file")["prompt"] == {"name": "found", "kind": "searched"}
     assert call(LOL, *from_file).code is None  # the same run again
     save_prompt(file, {"enhance": read_prompt(LOL, [world], "100").pairs[0]}, {"kind": "searched"})
-    assert "results of a run with another pixels of the prompt; remove it" in call(LOL, *from_file).code
+    assert "with other pictures in the prompt of this name (--prompt); give another" in call(LOL, *from_file).code
 
 
 def test_benchmarks_take_a_learned_prompt_of_their_size_alone(world, ckpt, file, call, tmp_path):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from eval.records import Records
+from eval.records import PIXELS, Records
 
 IDENTITY = {"benchmark": "lol", "size": (48, 48), "prompt": {"name": "100", "kind": "searched"}, "checkpoint": "ab"}
 
@@ -71,28 +71,29 @@ def test_the_same_run_may_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"checkpoint": "cd"}, "another checkpoint;"),
-        ({"size": (64, 48), "prompt": None}, "another prompt, size;"),
-        ({"oracle": {"noise": 1.0}}, "another oracle;"),
+        ({"checkpoint": "cd", "model": {"depth": 4}}, r"other weights \(--ckpt\);"),
+        ({"size": (64, 48), "prompt": None, PIXELS: [7]}, r"another --size, another prompt \(--prompt\);"),
+        ({PIXELS: [7]}, r"other pictures in the prompt of this name \(--prompt\);"),
+        ({"version of painter": "2"}, "another version of painter;"),
+        ({"model": {"depth": 4}}, r"another network \(--model\);"),
+        ({"oracle": {"noise": 1.0}, "checkpoint": None, "prompt": None}, r"another painter \(--oracle, .*\);"),
     ],
 )
 def test_another_run_is_refused_and_told_what_differs(tmp_path, change, named):
     records = Records(tmp_path / "out")
     records.claim(IDENTITY)
     records.append("1", {"psnr": 1.0}, 0)
-    assert re.search(f"out holds results of a run with {named} .*--out_dir", records.claim(IDENTITY | change))
+    assert re.search(f"out holds results with {named} give another --out_dir", records.claim(IDENTITY | change))
     assert records.claim(IDENTITY) is None
     assert records.read() == {"1": {"psnr": 1.0}}
 
 
 @pytest.mark.parametrize("text", [b"[1]", b"{", b"\xff", b"7"])
-def test_a_damaged_note_of_the_run_is_another_run(tmp_path, text):
+def test_a_damaged_note_of_the_run_is_named(tmp_path, text):
     records = Records(tmp_path)
     records.claim(IDENTITY)
     (tmp_path / "records/run.json").write_bytes(text)
-    assert "holds results of a run with another benchmark, checkpoint, prompt, size; remove it" in records.claim(
-        IDENTITY
-    )
+    assert "run.json is damaged; remove " in records.claim(IDENTITY)
 
 
 def test_lines_that_are_no_records_count_as_none(tmp_path):

@@ -123,10 +123,10 @@ def test_a_run_may_be_extended_and_repeated(world, ckpt, tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"prompt": "101"}, "pixels of the prompt, prompt"),
-        ({"side": 64}, "size"),
-        ({"precision": "bf16"}, "precision"),
-        ({"ckpt": True}, "checkpoint"),
+        ({"prompt": "101"}, r"another prompt \(--prompt\)"),
+        ({"side": 64}, "another --size"),
+        ({"precision": "bf16"}, "another --precision"),
+        ({"ckpt": True}, r"other weights \(--ckpt\)"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -135,7 +135,7 @@ def test_a_folder_holds_one_run(world, ckpt, tmp_path, change, named):
     if "ckpt" in change:
         change = {"ckpt": save_run(tmp_path, tiny_painter(1), flatten(run_config(world, tmp_path)))}
     other = network(LOL, [world], **{"ckpt": ckpt, **change})
-    with pytest.raises(ValueError, match=f"out holds results of a run with another {named}; remove it, or give"):
+    with pytest.raises(ValueError, match=f"out holds results with {named}; give another --out_dir"):
         measure(LOL, other, world, tmp_path / "out", limit=1)
     assert strictly(tmp_path / "out/results.json") == before
 
@@ -145,7 +145,7 @@ def test_another_picture_of_the_same_prompt_is_another_run(root, ckpt, tmp_path)
     file = root / "light_enhance/our485/high/100.png"
     with Image.open(file) as image:
         image.transpose(Image.Transpose.ROTATE_180).save(file)
-    with pytest.raises(ValueError, match="a run with another pixels of the prompt; remove it"):
+    with pytest.raises(ValueError, match="other pictures in the prompt of this name"):
         measure(LOL, network(LOL, [root], ckpt), root, tmp_path / "out", limit=1)
 
 
