@@ -56,7 +56,7 @@ def check_canvases(config: PainterConfig, size: tuple[int, int], num: int, devic
         fewer = int(room * num / needed)
         cure = f"give {fewer} or fewer, or a spatial ensemble" if fewer else "give a smaller size"
         raise ValueError(
-            f"{num} prompts of {size[1]} x {size[0]} pixels need about {needed / 1e9:.1f} GB, "
+            f"{num} prompt{'s' * (num > 1)} of {size[1]} x {size[0]} pixels need about {needed / 1e9:.1f} GB, "
             f"and {room / 1e9:.1f} GB are free: {cure}"
         )
 

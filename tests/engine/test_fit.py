@@ -1,15 +1,21 @@
 """The way of checkpointing that fits: the fastest, the same for all ranks, and told to the user."""
 
+import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from engine import fit
 from engine.cost import sample_cost
+from engine.inpaint import Inpainter
 from engine.train import run
+from models import Painter, PainterConfig
 from tests.engine.test_train import losses, with_optim
 from util.dist import World
 
@@ -100,3 +106,33 @@ def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch, limit, exp
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text("10\n")
     assert min(100, fit._free_in_container(100)) == expected
+
+
+WIDE_HEAD = PainterConfig((256, 128), 16, 32, 4, 2, pretrain_img_size=128)
+SHAPES = WIDE_HEAD, replace(WIDE_HEAD, embed_dim=512, num_heads=8, decoder_embed_dim=4)  # the latter of wide blocks
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of a process is another number there")
+def test_a_prompt_takes_about_what_is_reckoned(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")  # a tensor that nobody keeps is given back at once
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for config, taken in zip(SHAPES, pool.map(taken_by_a_prompt, SHAPES), strict=True):
+            assert 0.9 < fit.inference_bytes(config, (128, 128)) / taken < 3
+
+
+def taken_by_a_prompt(config):
+    """Bytes by which each further prompt of an ensemble raises the most that this process holds while it paints."""
+    size, most = (config.img_size[0] // 2, config.img_size[1]), {}
+    model, image = Painter(config).eval(), Image.new("RGB", size[::-1])
+    for num in (1, 2, 6):  # the first loads what stays
+        inpainter = Inpainter(model, [(image, image)] * num, size)
+        query = inpainter.prepare(image)[None]
+        Path("/proc/self/clear_refs").write_text("5")  # the most is now what it holds
+        before = most_held()
+        inpainter.paint(query)
+        most[num] = most_held() - before
+    return (most[6] - most[2]) / 4
+
+
+def most_held():
+    return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024

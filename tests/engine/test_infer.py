@@ -1,7 +1,10 @@
 """Predictors: pictures of any kind in, pictures and labels of their size out; prompts one by one and together."""
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from data.tasks.own import OWN_CLASSES
 from engine.fit import inference_bytes
 from engine.infer import Predictor, grid
 from engine.inpaint import Inpainter, half
-from engine.pretrained import load_painter, save_painter, save_pretrained
+from engine.pretrained import find_pretrained, load_painter, save_painter, save_pretrained
 from models import Painter, PainterConfig
 from util.image import to_uint8
 
@@ -90,15 +93,6 @@ def test_labels_are_those_of_the_tasks(predictor):
     assert masks.shape == (len(scores), *size)
 
 
-def test_a_task_is_found_by_a_part_of_its_name(predictor):
-    with pytest.raises(ValueError, match="task 'semantic' may be ade20k_semantic, coco_semantic"):
-        predictor.predict(QUERY, task="semantic")
-    with pytest.raises(ValueError, match=r"task 'colour' is none of .*nyuv2_depth"):
-        predictor.predict(QUERY, task="colour")
-    with pytest.raises(ValueError, match="task '' is none of"):
-        predictor.predict(QUERY, task="")
-
-
 def test_a_task_without_decode_says_so(predictor):
     task = Task()
     task.name = "mine"
@@ -127,6 +121,14 @@ def test_a_spatial_ensemble_is_one_prompt_of_shrunken_ones(predictor, num, side)
     pairs = PROMPTS[:2]
     both = predictor.set_prompts(pairs, "spatial").paint(QUERY)
     assert np.abs(both.astype(int) - predictor.set_prompts([grid(pairs, SIZE)]).paint(QUERY)).max() <= 1
+
+
+def test_a_spatial_ensemble_mixes_the_colours_of_images_alone():
+    """Between two colours of a painted label lies that of another class, or of none."""
+    images, targets = ({color for half in side for color in half.getdata()} for side in zip(*PROMPTS, strict=True))
+    image, target = (set(half.getdata()) for half in grid(PROMPTS, SIZE))
+    assert target <= targets
+    assert not image <= images
 
 
 def test_a_network_with_type_tokens_is_told_what_prompts_show(predictor):
@@ -216,8 +218,22 @@ def test_what_is_neither_a_file_nor_on_a_hub_is_one_sentence(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ValueError, match=r"nobody/nothing is no file here.*(hub|huggingface_hub)"):
         Predictor.from_pretrained("nobody/nothing")
-    with pytest.raises(ValueError, match=r"weights/of/mine does not exist"):
-        Predictor.from_pretrained("weights/of/mine")
+
+
+@pytest.mark.parametrize("path", ["weights/of/mine", "there/lsat", "./mine", "mine/w.safetensor", "mine.pth", "/no/no"])
+def test_a_path_with_a_slip_is_not_looked_for_on_a_hub(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match=rf"^{Path(path)} does not exist: check the path"):
+        Predictor.from_pretrained(path)
+
+
+@pytest.mark.parametrize("name", ["user/model", "user/model-1.5", "user-1/painter_v1.0"])
+def test_a_name_of_a_hub_is_looked_for_there(name, monkeypatch):
+    asked = []
+    hub = SimpleNamespace(snapshot_download=lambda model, allow_patterns: asked.append(model) or "folder")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert (find_pretrained(name), asked) == (Path("folder"), [name])
 
 
 def test_photographs_stand_upright(predictor, tmp_path):
