@@ -1,5 +1,5 @@
 # make demo   install, make a toy world of the eight data sets, train a small Painter on the CPU, show pictures
-# make test   install, run the whole test suite
+# make test   install, run the whole test suite in two processes
 # make speed  install, measure a small network on a small canvas, the loader and decoding beside the plain ways, in about a minute
 # make lint   style and types alone
 # All install into .venv once, and again only when the requirements change. PYTHON=python3.12 picks another Python.
@@ -13,7 +13,7 @@ demo: install
 	$(BIN)/python tools/demo.py
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 speed: install
 	$(BIN)/python tools/speed.py all --quick --model painter_vit_small --canvas 448 224
