@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import torch
 import tyro
 
-from engine.precision import Name, fastest_precision
+from engine.precision import Name, chosen_precision
 
 MAX_SIDE = 4096
 
@@ -33,7 +33,7 @@ class NetworkOptions:
 
     def precision_on(self, device: torch.device) -> Name:
         """The arithmetic, of auto the fastest of this device."""
-        return fastest_precision(device) if self.precision == "auto" else self.precision
+        return chosen_precision(self.precision, device)
 
 
 def parse(options: type[Options], prog: str, description: str | None) -> Options:

@@ -23,7 +23,7 @@ from data.tasks.base import resize_painted
 from data.transforms import resize
 from engine.fit import check_canvases
 from engine.inpaint import Half, Inpainter, Prompt
-from engine.precision import Name, Precision, fastest_precision
+from engine.precision import Name, Precision, chosen_precision
 from engine.pretrained import find_pretrained, load_painter
 from models import Painter
 from util.dist import known_device
@@ -45,7 +45,7 @@ class Predictor:
         side: of the squares that prompts and queries become, in pixels; None: as trained.
         """
         self.device = torch.device(known_device(device))
-        self.precision: Name = fastest_precision(self.device) if precision == "auto" else precision
+        self.precision = chosen_precision(precision, self.device)
         self.model = Precision(self.precision, self.device.type).for_inference(model.eval().to(self.device))
         height, width = model.config.img_size
         self.size: Size = (side, side) if side else (height // 2, width)

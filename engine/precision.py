@@ -47,6 +47,11 @@ class Precision:
         return model
 
 
+def chosen_precision(name: Name | Literal["auto"], device: torch.device) -> Name:
+    """The name; of auto the fastest of this device."""
+    return fastest_precision(device) if name == "auto" else name
+
+
 def fastest_precision(device: torch.device) -> Name:
     """bf16 where the device has instructions for it, else fp16 on a GPU and fp32 on a CPU."""
     if device.type == "cuda":

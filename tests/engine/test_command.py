@@ -45,7 +45,7 @@ def test_sizes_have_bounds():
 
 
 def test_auto_is_the_fastest(monkeypatch):
-    monkeypatch.setattr("engine.command.fastest_precision", lambda device: f"the fastest of {device}")
+    monkeypatch.setattr("engine.precision.fastest_precision", lambda device: f"the fastest of {device}")
     device = torch.device("cpu")
     assert NetworkOptions().precision_on(device) == "the fastest of cpu"
     assert NetworkOptions(precision="fp16").precision_on(device) == "fp16"

@@ -91,6 +91,7 @@ def test_a_prompt_file_may_be_the_start(learn, world, tmp_path):
     save_prompt(searched, {"enhance": read_prompt(LOL, [world], "100").pairs[0]}, {"kind": "searched"})
     printed = rows(learn(init=searched, steps=1))
     learn(init=searched, steps=20, out="a.safetensors")
+    assert read_prompt_file(tmp_path / "a.safetensors").facts["source"]["init"] == searched.name  # and not where it lay
     again = rows(learn(init=tmp_path / "a.safetensors", steps=1))
     learned = read_prompt_file(tmp_path / "a.safetensors").facts["score"]["loss"]["prompt"]
     assert again["before learning"][0] == pytest.approx(learned, abs=1e-4) != printed["before learning"][0]
