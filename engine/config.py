@@ -10,6 +10,7 @@ from typing import Any, Literal
 from data.pair_dataset import MaskConfig
 from data.tasks import Interp
 from data.transforms import AugmentConfig
+from engine.loss import RELEASED, Kind, Loss
 from engine.optim import Learn
 from models import PainterConfig
 
@@ -105,17 +106,25 @@ class OptimConfig:
     """samples of one forward pass on one device"""
     learn: Learn = "all"
     """what learns; head: only what follows the blocks"""
-    loss: Literal["smoothl1", "l1", "l2", "l1l2"] = "smoothl1"
+    loss: Kind = "smoothl1"
+    darkest: float = RELEASED.darkest
+    """a sample counts nothing whose visible target sums to less (3 values of 0..1 a pixel); on canvases smaller than
+    896 x 448 poses and instances may"""
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
         count, amount, positive = "1 or more", "a finite number, 0 or more", "a finite number above 0"
         _check(self, "optim.", steps=count, global_batch=count, micro_batch=count)
-        _check(self, "optim.", lr=amount, epochs=positive + OR_NONE, clip_grad=positive, min_lr=amount)
+        _check(self, "optim.", lr=amount, darkest=amount, epochs=positive + OR_NONE, clip_grad=positive, min_lr=amount)
         _check(self, "optim.", layer_decay="above 0 and at most 1", betas="0 or more and below 1")
         _check(self, "optim.", weight_decay=amount, warmup="0 or more", max_skipped="0 or more")
         if self.min_lr > self.lr:
             raise ValueError(f"optim.min_lr {self.min_lr} must be at most optim.lr {self.lr}")
+
+    @property
+    def objective(self) -> Loss:
+        """What is minimised."""
+        return Loss(self.loss, self.darkest)
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ class RunConfig:
     init_mae: str | None = None
     """MAE weights to start the encoder from: a file, or timm:vit_large_patch16_224.mae"""
     init: str | None = None
-    """Painter weights to start from: a file that must fit exactly"""
+    """Painter weights to start from: of this very network, of any canvas"""
     resume: str = "auto"
     """auto: go on from the newest checkpoint of out_dir, if any; never; or a checkpoint to begin with"""
     seed: int = 0

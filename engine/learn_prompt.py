@@ -15,7 +15,7 @@ from data.prompt import query_half, stitch
 from data.roots import Roots
 from data.tasks import Size
 from engine.inpaint import Prompt, half
-from engine.loss import masked_loss
+from engine.loss import RELEASED, Loss, masked_loss
 from engine.optim import cosine_lr
 from engine.precision import Precision
 from engine.validate import Validation, to_device, validate
@@ -69,23 +69,23 @@ def learn(
     lr: float,
     world: World,
     precision: Precision,
-    loss_kind: str = "smoothl1",
+    loss: Loss = RELEASED,
 ) -> Learned:
     """Adam on the prompt's pixels, the rate falling as half a cosine; `below` ends as learned last, not as the best.
 
     `batches` have the query half hidden. Raises ValueError if the loss is no longer finite.
     """
     optimizer = torch.optim.Adam([side for side in (below.image, below.target) if side.requires_grad])
-    losses = {0: measure(below, held_out, world, precision, loss_kind).loss}
+    losses = {0: measure(below, held_out, world, precision, loss).loss}
     best, every = Learned(below.halves(), 0, losses), math.ceil(steps / CHECKS)
     bar = tqdm(range(1, steps + 1), "learn", unit="step")
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = cosine_lr(step - 1, 0, steps, lr, 0.0)
-        _step(below, next(batches), optimizer, world, precision, loss_kind)
+        _step(below, next(batches), optimizer, world, precision, loss)
         if step % every and step != steps:
             continue
-        losses[step] = measure(below, held_out, world, precision, loss_kind).loss
+        losses[step] = measure(below, held_out, world, precision, loss).loss
         if not math.isfinite(losses[step]):
             raise ValueError(f"the loss is {losses[step]} after step {step}; give a smaller --lr")
         if losses[step] < losses[best.step]:
@@ -95,10 +95,14 @@ def learn(
 
 
 def measure(
-    below: BelowPrompt, batches: Sequence[Sample], world: World, precision: Precision, loss_kind: str = "smoothl1"
+    below: BelowPrompt,
+    batches: Sequence[Sample],
+    world: World,
+    precision: Precision,
+    loss: Loss = RELEASED,
 ) -> Validation:
     """Loss and PSNR of the queries of these batches below the prompt, as training validates."""
-    return validate(below, batches, world, precision, loss_kind, num_strips=0)
+    return validate(below, batches, world, precision, loss, 0)
 
 
 def _step(
@@ -107,13 +111,13 @@ def _step(
     optimizer: torch.optim.Optimizer,
     world: World,
     precision: Precision,
-    loss_kind: str,
+    loss: Loss,
 ) -> None:
     canvas = to_device(batch, world.device)
     with precision.autocast():
         pred = below(canvas.image, canvas.target, canvas.mask)
     optimizer.zero_grad()
-    masked_loss(pred, canvas.target, canvas.mask, canvas.weight, loss_kind).backward()
+    masked_loss(pred, canvas.target, canvas.mask, canvas.weight, loss).backward()
     optimizer.step()
 
 

@@ -1,5 +1,7 @@
 """The masked regression loss, paper section 3.3: per pixel, on normalised values, on the hidden part."""
 
+from typing import Literal, NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,10 +14,23 @@ LOSSES = {
     "l1l2": lambda pred, target: ((pred - target).abs() + (pred - target).square()) * 0.5,
 }
 
+Kind = Literal["smoothl1", "l1", "l2", "l1l2"]
 
-def masked_loss(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, kind: str = "smoothl1") -> Tensor:
+
+class Loss(NamedTuple):
+    """What is minimised."""
+
+    kind: Kind = "smoothl1"
+    darkest: float = 300.0
+    """a sample whose visible target, of values in 0..1, sums to less counts nothing: it is black and shows no task"""
+
+
+RELEASED = Loss()  # that of the released model
+
+
+def masked_loss(pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, loss: Loss = RELEASED) -> Tensor:
     """Weighted mean over the hidden pixels: sum(l * mask * weight) / (sum(mask * weight) + 0.01)."""
-    return mean_error(*weighted_error(pred, target, mask, weight, kind))
+    return mean_error(*weighted_error(pred, target, mask, weight, loss))
 
 
 def mean_error(error: Tensor, weight: Tensor) -> Tensor:
@@ -24,14 +39,13 @@ def mean_error(error: Tensor, weight: Tensor) -> Tensor:
 
 
 def weighted_error(
-    pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, kind: str = "smoothl1"
+    pred: Tensor, target: Tensor, mask: Tensor, weight: Tensor, loss: Loss = RELEASED
 ) -> tuple[Tensor, Tensor]:
     """l * mask * weight and mask * weight of each value, (N, 3, H, W).
 
     pred, target, weight: (N, 3, H, W), the first two normalised. mask: (N, h, w) tokens, non-zero = hidden.
-    A sample whose visible target is black (sum below 300 on 0..1) says nothing and counts nothing.
     """
     hidden = F.interpolate(mask[:, None].float(), size=pred.shape[-2:], mode="nearest")  # (N, 1, H, W)
     visible = (denormalize(target) * (1 - hidden)).sum(dim=(1, 2, 3))
-    weight = hidden * weight * (visible >= 300)[:, None, None, None]
-    return LOSSES[kind](pred.float(), target.float()) * weight, weight
+    weight = hidden * weight * (visible >= loss.darkest)[:, None, None, None]
+    return LOSSES[loss.kind](pred.float(), target.float()) * weight, weight

@@ -142,7 +142,7 @@ class Run:
         with exchange_gradients(self.model, now=micro == self.accumulation - 1):
             with self.precision.autocast():
                 pred = self.model(canvas.image, canvas.target, canvas.mask)
-            error, weight = weighted_error(pred, canvas.target, canvas.mask, canvas.weight, self.config.optim.loss)
+            error, weight = weighted_error(pred, canvas.target, canvas.mask, canvas.weight, self.config.optim.objective)
             loss = mean_error(error, weight)
             self.state.scaler.scale(loss / self.accumulation).backward()
         self.meter.add(batch.source, error.detach().sum((1, 2, 3)), weight.sum((1, 2, 3)))
@@ -211,7 +211,7 @@ class Run:
                     self._noted(batches),
                     self.world,
                     self.precision,
-                    self.config.optim.loss,
+                    self.config.optim.objective,
                     self.config.log.pictures,
                 )
             self._show(name, results[name])

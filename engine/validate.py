@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from data.canvas import Canvas, finish
 from data.pair_dataset import Sample
 from data.prompt import query_half
-from engine.loss import masked_loss
+from engine.loss import Loss, masked_loss
 from engine.precision import Precision
 from util.dist import World, all_sum
 from util.image import denormalize
@@ -32,7 +32,7 @@ class Validation:
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, batches: Iterable[Sample], world: World, precision: Precision, loss_kind: str, num_strips: int
+    model: nn.Module, batches: Iterable[Sample], world: World, precision: Precision, loss: Loss, num_strips: int
 ) -> Validation:
     """Loss and PSNR of one source over all ranks; every pair counts once and alone, whatever the batch size."""
     model.eval()
@@ -44,10 +44,11 @@ def validate(
             pred = model(canvas.image, canvas.target, canvas.mask).float()
         for i in range(len(pred)):
             one = slice(i, i + 1)
-            loss = masked_loss(pred[one], canvas.target[one], canvas.mask[one], canvas.weight[one], loss_kind)
+            target, mask, weight = canvas.target[one], canvas.mask[one], canvas.weight[one]
+            error = masked_loss(pred[one], target, mask, weight, loss)
             psnr = query_psnr(pred[i], canvas.target[i], canvas.weight[i])
             counts = psnr.isfinite()
-            totals += torch.stack((loss.double(), psnr.nan_to_num(), torch.ones_like(psnr), counts.double()))
+            totals += torch.stack((error.double(), psnr.nan_to_num(), torch.ones_like(psnr), counts.double()))
             if len(strips) < num_strips:
                 strips.append(canvas_strip(canvas.image[i], canvas.target[i], canvas.mask[i], pred[i]))
     loss_sum, psnr_sum, num_losses, num_psnrs = all_sum(totals).tolist()

@@ -1,8 +1,8 @@
 """Learn a prompt for a task: the pixels of a pair are changed until a frozen network paints best below it.
 
-    python tools/learn_prompt.py --task nyuv2_depth --ckpt demo/run/last --data_root demo/data --steps 300 \\
+    python tools/learn_prompt.py --task nyuv2_depth --ckpt assets/painter_toy --data_root demo/data --steps 300 \\
         --out bank/depth_learned.safetensors
-    python -m eval.nyuv2_depth --ckpt demo/run/last --data_root demo/data --prompt bank/depth_learned.safetensors
+    python -m eval.nyuv2_depth --ckpt assets/painter_toy --data_root demo/data --prompt bank/depth_learned.safetensors
 
 The queries are the task's training pairs, the loss is that of training. A part of them is held out and says which
 state of the prompt is kept; the validation list only measures it, beside prompts drawn from the training list.
@@ -26,6 +26,7 @@ from engine.command import NetworkOptions, parse
 from engine.config import DataConfig, LogConfig, OptimConfig, RunConfig, Source
 from engine.learn_prompt import MOST_HELD_OUT, BelowPrompt, Halves, Sides, halves, learn, listed_prompt, measure, split
 from engine.loaders import Lists, read_lists, train_batches, val_batches
+from engine.loss import RELEASED
 from engine.precision import Precision, fastest_precision
 from engine.pretrained import load_painter, weights_of
 from engine.prompts import SUFFIX, check_place, read_prompt_file, save_prompt
@@ -102,7 +103,8 @@ def run(options: Options, task: Task, world: World) -> None:
     painter, trained = load_painter(options.ckpt, options.network.model)
     config = run_config(options, task, painter, trained, world)
     made_of = source(options)
-    lists, precision = read_lists(config.data), Precision(config.optim.precision, world.device.type)
+    lists, loss = read_lists(config.data), config.optim.objective
+    precision = Precision(config.optim.precision, world.device.type)
     name, pairs, painter = task.name, lists.train[task.name], painter.to(world.device)
     rest, held = split(pairs, options.seed)
     rng, size = np.random.default_rng((options.seed, 1)), (config.model.img_size[0] // 2, config.model.img_size[1])
@@ -117,10 +119,11 @@ def run(options: Options, task: Task, world: World) -> None:
         return BelowPrompt(painter, *prompt, options.learn).to(world.device)
 
     training = train_batches(config, Lists({name: rest}, {}), world, range(options.steps))
-    found = learn(below(begin), training, batches(held), options.steps, options.lr, world, precision)
+    found = learn(below(begin), training, batches(held), options.steps, options.lr, world, precision, loss)
     val = batches(lists.val[name][: options.val_limit])
     before, after, *random = (
-        measure(below(prompt), val, world, precision) for prompt in tqdm([begin, found.prompt, *others], "compare")
+        measure(below(prompt), val, world, precision, loss)
+        for prompt in tqdm([begin, found.prompt, *others], "compare")
     )
     print(table(name, before, after, random, found.step))
     scores = {key: beside(getattr(after, key), [getattr(one, key) for one in random]) for key in ("loss", "psnr")}
@@ -149,7 +152,11 @@ def run_config(options: Options, task: Task, painter: Painter, trained: dict[str
         Path("unused"),
         replace(painter.config, img_size=canvas),
         OptimConfig(
-            steps=options.steps, global_batch=options.batch_size, micro_batch=options.batch_size, precision=precision
+            steps=options.steps,
+            global_batch=options.batch_size,
+            micro_batch=options.batch_size,
+            precision=precision,
+            darkest=trained.get("optim.darkest", RELEASED.darkest),
         ),
         LogConfig(val_limit=max(options.val_limit, MOST_HELD_OUT)),
         seed=options.seed,

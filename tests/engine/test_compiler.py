@@ -8,7 +8,7 @@ from torch._dynamo.utils import counters
 
 from engine import compiler
 from engine.compiler import check_compiler, compile_each, compiled
-from engine.loss import masked_loss
+from engine.loss import Loss, masked_loss
 from engine.train import run
 from models import Painter, PainterConfig
 from tests.engine.test_train import config_file, losses, with_optim
@@ -42,7 +42,8 @@ def three_losses(model, network):
         torch.manual_seed(step)
         images, targets = torch.randn(2, 2, 3, *TINY.img_size).unbind()
         mask = torch.rand(2, *TINY.grid) < 0.5
-        loss = masked_loss(network(images, targets, mask), targets, mask, torch.ones_like(targets) * (step + 1), "l2")
+        weight = torch.full_like(targets, step + 1)
+        loss = masked_loss(network(images, targets, mask), targets, mask, weight, Loss("l2"))
         loss.backward()
         with torch.no_grad():
             for parameter in model.parameters():

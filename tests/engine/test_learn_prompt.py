@@ -13,7 +13,7 @@ from data.pairs import Pair
 from data.prompt import half_mask, stitch
 from engine import learn_prompt
 from engine.learn_prompt import CHECKS, BelowPrompt, halves, learn, measure, split
-from engine.loss import masked_loss
+from engine.loss import Loss, masked_loss
 from engine.precision import Precision
 from engine.validate import to_device
 from models import Painter, PainterConfig
@@ -79,7 +79,7 @@ def test_gradients_reach_the_prompt_alone_and_are_those_of_finite_differences():
 
     def loss():
         pred = below(*canvas[:3])
-        return masked_loss(pred.double(), canvas[1], canvas[2], canvas[3], "l2")
+        return masked_loss(pred.double(), canvas[1], canvas[2], canvas[3], Loss("l2"))
 
     loss().backward()
     assert [name for name, p in below.named_parameters() if p.grad is not None] == ["image", "target"]
@@ -111,7 +111,7 @@ def test_it_finds_the_prompt_that_is_best():
     below = BelowPrompt(Copies(), constant(10), constant(30))
     batches = (sample(gray=(60, 180)[i % 2]) for i in count())
     held_out = [sample(gray=60), sample(gray=180)]
-    found = learn(below, batches, held_out, 200, 0.05, ALONE, FP32, "l2")
+    found = learn(below, batches, held_out, 200, 0.05, ALONE, FP32, Loss("l2"))
     error = (found.prompt[1] - constant(120)).abs().max()
     assert error < 0.02 < (constant(30) - constant(120)).abs().max() / 10
     assert torch.equal(found.prompt[0], constant(10))  # that the network does not look at
@@ -124,11 +124,11 @@ def test_the_best_on_held_out_pairs_is_kept_not_the_last(side):
     model, nothing = Copies(float(side == "image")), torch.zeros(3, 16, 16)
     prompt = (constant(100), nothing) if side == "image" else (nothing, constant(100))
     below = BelowPrompt(model, *prompt, side)
-    found = learn(below, repeat(sample(gray=200)), [sample(gray=150)], 60, 0.05, ALONE, FP32, "l2")
+    found = learn(below, repeat(sample(gray=200)), [sample(gray=150)], 60, 0.05, ALONE, FP32, Loss("l2"))
     assert len(found.losses) == CHECKS + 1
     assert 0 < found.step < 60
     assert found.losses[found.step] == min(found.losses.values())
-    again = measure(BelowPrompt(model, *found.prompt), [sample(gray=150)], ALONE, FP32, "l2")
+    again = measure(BelowPrompt(model, *found.prompt), [sample(gray=150)], ALONE, FP32, Loss("l2"))
     assert again.loss == pytest.approx(found.losses[found.step])
     assert not all(map(torch.equal, found.prompt, below.halves()))
 
@@ -155,12 +155,12 @@ def test_the_rate_falls_to_nothing(monkeypatch):
 def test_a_loss_that_is_not_finite_is_said():
     below = BelowPrompt(Copies(), constant(1), constant(2))
     with pytest.raises(ValueError, match=r"the loss is (nan|inf) after step 1; give a smaller --lr"):
-        learn(below, repeat(sample()), [sample()], 5, 1e30, ALONE, FP32, "l2")
+        learn(below, repeat(sample()), [sample()], 5, 1e30, ALONE, FP32, Loss("l2"))
 
 
 def test_measure_is_the_loss_and_psnr_of_the_queries():
     below = BelowPrompt(Copies(), constant(10), constant(100))
-    found = measure(below, [sample(gray=151)], ALONE, FP32, "l1")
+    found = measure(below, [sample(gray=151)], ALONE, FP32, Loss("l1"))
     assert found.psnr == pytest.approx(-20 * math.log10(51 / 255), abs=1e-4)
     assert found.loss == pytest.approx((constant(151) - constant(100)).abs().mean().item(), rel=1e-3)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.loss import LOSSES, masked_loss
+from engine.loss import LOSSES, Loss, masked_loss
 from util.image import denormalize
 
 PER_VALUE = {
@@ -33,7 +33,9 @@ def test_loss_equals_the_formula(kind):
         if mask[n, y // 16, x // 16]:
             total += PER_VALUE[kind](float(pred[n, c, y, x] - target[n, c, y, x])) * float(weight[n, c, y, x])
             counted += float(weight[n, c, y, x])
-    assert float(masked_loss(pred, target, mask, weight, kind)) == pytest.approx(total / (counted + 0.01), rel=1e-4)
+    assert float(masked_loss(pred, target, mask, weight, Loss(kind))) == pytest.approx(
+        total / (counted + 0.01), rel=1e-4
+    )
 
 
 def test_a_black_prompt_counts_nothing():
@@ -48,15 +50,16 @@ def test_a_black_prompt_counts_nothing():
     assert masked_loss(pred[1:], target[1:], mask[1:], weight[1:]) == 0
 
 
-def test_visible_brightness_of_300_is_the_border():
+@pytest.mark.parametrize(("loss", "border"), [(Loss(), 300), (Loss(darkest=3), 3)])
+def test_visible_brightness_has_a_border(loss, border):
     pred, _, mask, weight = batch(1)
-    for brightness, counts in ((300.1, True), (299.9, False)):
+    for brightness, counts in ((1.001 * border, True), (0.999 * border, False)):
         level = torch.full((1, 3, 32, 16), brightness / (3 * 16 * 16))
         mean, std = (
             denormalize(torch.zeros(1, 3, 1, 1)),
             denormalize(torch.ones(1, 3, 1, 1)) - denormalize(torch.zeros(1, 3, 1, 1)),
         )
-        assert bool(masked_loss(pred, (level - mean) / std, mask, weight) > 0) == counts
+        assert bool(masked_loss(pred, (level - mean) / std, mask, weight, loss) > 0) == counts
 
 
 def test_all_weights_zero_gives_zero_and_no_nan():

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.loss import masked_loss
+from engine.loss import Loss, masked_loss
 from engine.optim import cosine_lr, make_optimizer, parameter_groups, set_lr
 from models import Painter, PainterConfig, model_config
 from tools.golden import Checks, Stored, load
@@ -44,22 +44,22 @@ def _check_network(listed: dict[str, dict], name: str, folder: Path, attention: 
     }
     model = _fill(Painter(PainterConfig(**{**config, "attention": attention})))
     batch = make_inputs(**{k: v for k, v in case["inputs"].items() if k != "note"})
-    loss_kind = case["config"].get("loss", "smoothl1")
+    objective = Loss(case["config"].get("loss", "smoothl1"))
     checks: Checks = {}
     if "loss" in stored:
-        checks |= _check_forward(model.eval(), batch, loss_kind, stored)
+        checks |= _check_forward(model.eval(), batch, objective, stored)
     if "step_losses" in stored:
-        checks |= _check_steps(_fill(model), case, loss_kind, stored)
+        checks |= _check_steps(_fill(model), case, objective, stored)
     if any(key.startswith("pred_single") or key.startswith("pred_ensemble") for key in stored):
         checks |= _check_ensemble(model.eval(), batch, stored)
     return _complete(checks, stored)
 
 
-def _check_forward(model: Painter, batch: Inputs, loss_kind: str, stored: Stored) -> Checks:
+def _check_forward(model: Painter, batch: Inputs, objective: Loss, stored: Stored) -> Checks:
     """Loss, painted canvas and, where stored, the gradients of one backward pass."""
     with torch.set_grad_enabled("grad_norms" in stored):
         pred = model(*batch[:3])
-        loss = masked_loss(pred, batch.targets, batch.mask, batch.weight, loss_kind)
+        loss = masked_loss(pred, batch.targets, batch.mask, batch.weight, objective)
     stride = pred.shape[-1] // stored["pred_sub"].shape[-1] if "pred_sub" in stored else 1
     found = {
         "loss": loss,
@@ -90,7 +90,7 @@ def _gradient(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def _check_steps(model: Painter, case: dict, loss_kind: str, stored: Stored) -> Checks:
+def _check_steps(model: Painter, case: dict, objective: Loss, stored: Stored) -> Checks:
     """A few optimiser steps in train mode, with the recipe's schedule and clipping."""
     train, inputs = case["train"], case["inputs"]
     rule = r"warm-up ([\d.]+) epoch, half-cosine to 0 over ([\d.]+) epochs; step s is at epoch ([\d.]+)\+([\d.]+)\*s"
@@ -103,7 +103,7 @@ def _check_steps(model: Painter, case: dict, loss_kind: str, stored: Stored) -> 
     for step in range(train["steps"]):
         batch = make_inputs(inputs["seed"] + 100 + step, inputs["n"], inputs["h"], inputs["w"])
         set_lr(optimizer, cosine_lr(first + every * step, warmup, total, train["lr"], 0.0))
-        loss = masked_loss(model(*batch[:3]), batch.targets, batch.mask, batch.weight, loss_kind)
+        loss = masked_loss(model(*batch[:3]), batch.targets, batch.mask, batch.weight, objective)
         optimizer.zero_grad()
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), train["clip_grad"]))
