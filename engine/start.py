@@ -15,7 +15,7 @@ from engine.parallel import parallelise
 from engine.precision import Precision
 from engine.state import TrainState
 from models import Painter
-from models.weights import init_from_mae, load_strict, read_mae, read_weights
+from models.weights import at_canvas_of, init_from_mae, load_strict, read_mae, read_weights
 from util.dist import World
 from util.files import write
 from util.logger import JsonLines, Logger, Pictures, TensorBoard, Wandb
@@ -57,7 +57,7 @@ def _fresh(config: RunConfig, with_weights: bool) -> Painter:
     if with_weights and config.init_mae:
         init_from_mae(model, read_mae(config.init_mae), config.init_mae)
     if with_weights and config.init:
-        load_strict(model, read_weights(config.init), config.init)
+        load_strict(model, at_canvas_of(model, read_weights(config.init)), config.init)
     freeze(model, config.optim.learn)
     return model
 

@@ -122,10 +122,14 @@ class Block(nn.Module):
 
 def relative_table(rel_pos: Tensor, size: int) -> Tensor:
     """(2S-1, d) offsets -> (size, size, d) table [query, key]; linearly resized first where S differs."""
-    if len(rel_pos) != 2 * size - 1:
-        rel_pos = F.interpolate(rel_pos.T[None], size=2 * size - 1, mode="linear")[0].T
+    rel_pos = resampled(rel_pos, 2 * size - 1)
     index = torch.arange(size, device=rel_pos.device)
     return rel_pos[index[:, None] - index[None, :] + size - 1]
+
+
+def resampled(rel_pos: Tensor, num: int) -> Tensor:
+    """(N, d) offsets -> (num, d), linearly resized where N differs."""
+    return rel_pos if len(rel_pos) == num else F.interpolate(rel_pos.T[None], size=num, mode="linear")[0].T
 
 
 def absolute_position(pos_embed: Tensor, grid: Grid) -> Tensor:

@@ -21,12 +21,14 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint import HuggingFaceStorageReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
+from models.vit import resampled
 from util.sealed import SEAL, check_seal
 
 warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 MODEL = "model."  # before the names of weights in a run's checkpoint
+RELATIVE = ".attn.rel_pos_h", ".attn.rel_pos_w"
 UNUSED = ("cls_token",)
 UNUSED_MAE_DECODER = (  # of a full MAE file; three of the names are also Painter's, for other parts
     "mask_token",
@@ -42,8 +44,7 @@ MAY_BE_NEW = (
     "segment_token_y",
     "type_token_cls",
     "type_token_ins",
-    "*.attn.rel_pos_h",
-    "*.attn.rel_pos_w",
+    *(f"*{name}" for name in RELATIVE),
     "decoder_embed.*",
     "decoder_pred.*",
 )
@@ -105,6 +106,14 @@ def load_strict(model: nn.Module, weights: Mapping[str, Tensor], source: str) ->
     if wild := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise ValueError(f"{source} holds NaN or infinity in {_first_ten(wild)}; its training has failed: take another")
     model.load_state_dict(weights)
+
+
+def at_canvas_of(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of another canvas: offsets between tokens are resized, as attention does when it meets that canvas."""
+    state = model.state_dict()
+    tables = {name: value for name, value in weights.items() if name.endswith(RELATIVE) and name in state}
+    fits = {name: resampled(value, len(state[name])) for name, value in tables.items() if value.ndim == 2}
+    return {**weights, **fits}
 
 
 def init_from_mae(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.weights import init_from_mae, load_strict, read_mae, read_weights
+from models import Painter, PainterConfig
+from models.weights import at_canvas_of, init_from_mae, load_strict, read_mae, read_weights
 
 DIM, DEPTH = 8, 2
 
@@ -420,3 +422,30 @@ def test_timm_cannot_provide(monkeypatch, error):
         read_mae("timm:vit.mae")
     assert str(error) in str(caught.value)
     assert caught.value.__cause__ is error
+
+
+CANVASES = {"small": (64, 32), "large": (128, 64), "odd": (96, 80)}
+
+
+@pytest.mark.parametrize("start", ["large", "odd"])
+def test_weights_of_another_canvas_paint_a_canvas_as_they_did(start):
+    """Attention resizes its offsets when it meets another canvas; loading does the same, once and for all."""
+    torch.manual_seed(0)
+    config = PainterConfig(img_size=CANVASES["small"], embed_dim=24, depth=4, num_heads=2, pretrain_img_size=32)
+    small = Painter(config).eval()
+    for parameter in small.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    other = Painter(replace(config, img_size=CANVASES[start])).eval()
+    load_strict(other, at_canvas_of(other, small.state_dict()), "small")
+    image, target = torch.randn(2, 1, 3, *CANVASES[start])
+    mask = torch.rand(1, *other.config.grid) < 0.5
+    painted = small(image, target, mask)
+    assert painted.std() > 0.1
+    torch.testing.assert_close(other(image, target, mask), painted)
+
+
+def test_other_heads_are_no_matter_of_the_canvas():
+    config = PainterConfig(img_size=(64, 32), embed_dim=24, depth=4, num_heads=2, pretrain_img_size=32)
+    other = Painter(replace(config, img_size=(128, 64), num_heads=4))
+    with pytest.raises(ValueError, match=r"mis-shaped.*rel_pos_h found \(15, 12\) expected \(15, 6\)"):
+        load_strict(other, at_canvas_of(other, Painter(config).state_dict()), "two heads")
