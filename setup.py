@@ -9,7 +9,7 @@ LINES = (HERE / "requirements.txt").read_text().splitlines()
 
 setup(
     name="painter",
-    version="0.1.0",
+    version="0.2.0",
     description="Images Speak in Images: a generalist painter for in-context visual learning",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -8,6 +8,7 @@ Expected with the released weights: PQ 43.4. `AP` is that of the instances with 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from eval.benchmark import Benchmark, Case, Picture, Record
 from eval.command import main
 from eval.metrics.instances import average_precision, instance_record, truth_record
 from eval.metrics.panoptic import VOID, Segment, merge, panoptic_scores, quality_record
+from eval.metrics.semantic import confusion, dense, semantic_scores, sparse
 from util.files import write, write_png
 from util.image import check_same_size, read_bytes, read_rgb
 from util.visualize import mistakes
@@ -52,11 +54,12 @@ class Truth(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A prediction: the instances with their classes, and the panoptic map."""
+    """A prediction: the instances with their classes, the class of each pixel, and both merged."""
 
     masks: Tensor
     scores: Tensor
     classes: Tensor
+    semantic: NDArray[np.uint8]
     ids: NDArray[np.int32]
     segments: list[Segment]
 
@@ -112,27 +115,32 @@ class CocoPanoptic(Benchmark):
         masks, scores = COCO_INSTANCE.decode(painted[0], size)
         image = to_pixels(painted[1], size, "bilinear")
         classes = vote(COCO_SEMANTIC.palette, image, masks)
-        return Found(masks, scores, classes, *merge(masks, scores, classes, COCO_SEMANTIC.nearest(image)))
+        semantic = COCO_SEMANTIC.nearest(image)
+        return Found(masks, scores, classes, semantic.cpu().numpy(), *merge(masks, scores, classes, semantic))
 
     def measure(self, pred: Found, case: Case) -> Record:
-        """Counts of matched segments for PQ, and all instances for AP."""
+        """Counts of matched segments for PQ, all instances for AP, the cells of the matrix of classes for mIoU."""
         truth: Truth = case.truth
+        pixels = panoptic_classes(truth.png, truth.segments)
         categories = [CATEGORIES[number].id for number in pred.classes.tolist()]
         return {
             "size": truth.ids.shape,
             "quality": quality_record(pred.ids, pred.segments, truth.ids, truth.segments),
             "instances": instance_record(pred.masks, pred.scores, categories),
             "things": truth_record(truth.ids, truth.segments),
+            "cells": sparse(confusion(pred.semantic, pixels, len(CATEGORIES))),
         }
 
     def summarise(self, records: Sequence[Record], queries: Sequence[Photo]) -> dict[str, float]:
-        """PQ of all, of things and of stuff; AP in percent, NaN where there is no truth."""
+        """PQ of all, of things and of stuff; AP in percent, NaN where there is no truth; mIoU of what is painted."""
         truths, preds, sizes = ([record[key] for record in records] for key in ("things", "instances", "size"))
+        classes = semantic_scores(dense(chain.from_iterable(record["cells"] for record in records), len(CATEGORIES)))
         aware, agnostic = (average_precision(truths, preds, sizes, class_aware=aware) for aware in (True, False))
         return (
             panoptic_scores([record["quality"] for record in records])
             | {key: _percent(value) for key, value in aware.items()}
             | {f"{key}_agnostic": _percent(value) for key, value in agnostic.items()}
+            | {"mIoU": classes["mIoU"]}
         )
 
     def scores(self, record: Record) -> dict[str, float]:

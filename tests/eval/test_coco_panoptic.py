@@ -218,6 +218,15 @@ def test_a_wrong_class_is_no_match_but_for_agnostic_ap(root):
     assert found["AP50_agnostic"] == pytest.approx(100)
 
 
+def test_classes_have_a_miou_of_their_own_also_where_stuff_is_too_small(root):
+    def halves(border: int):
+        return one_photo(root, (120, 64), [(5, SKY, 0, (0, border, 0, 64)), (6, ROAD, 0, (border, 120, 0, 64))])
+
+    truth, pred = halves(60), perfect(halves(90))
+    found = BENCHMARK.summarise([BENCHMARK.measure(pred, truth)], [])
+    assert found["mIoU"] == pytest.approx(100 * (60 / 90 + 30 / 60) / 2)
+
+
 def test_records_are_plain_json(root):
     cases = [case(root, name) for name in PHOTOS]
     records = [BENCHMARK.measure(perfect(one), one) for one in cases]
@@ -229,6 +238,7 @@ def test_records_are_plain_json(root):
         *(f"{key}{suffix}" for key in ("PQ", "SQ", "RQ") for suffix in ("", "_th", "_st")),
         *STATS,
         *(f"{key}_agnostic" for key in STATS),
+        "mIoU",
     }
 
 
@@ -349,7 +359,7 @@ def test_saved_files_are_cocos(tmp_path):
     ids = np.array([[1, 255, 256], [65_536, 16_777_215, 0]], np.int32)
     segments = [{"id": i, "category_id": SKY, "isthing": False, "area": 1} for i in np.unique(ids).tolist() if i]
     masks = torch.zeros(0, 2, 3, dtype=torch.bool)
-    pred = Found(masks, torch.zeros(0), torch.zeros(0, dtype=torch.long), ids, segments)
+    pred = Found(masks, torch.zeros(0), torch.zeros(0, dtype=torch.long), np.zeros((2, 3), np.uint8), ids, segments)
     BENCHMARK.save(pred, tmp_path / "images/000000000042")
     picture = Image.open(tmp_path / "images/000000000042.png")
     assert picture.mode == "RGB"

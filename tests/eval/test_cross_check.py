@@ -295,7 +295,9 @@ def photos(tmp_path):
             ids[rows] = i
             segments.append({"id": i, "category_id": category, "isthing": category < 90})
         nothing = torch.zeros(0)
-        PANOPTIC.save(Found(nothing, nothing, nothing, ids, segments), tmp_path / "images" / query.name)
+        PANOPTIC.save(
+            Found(nothing, nothing, nothing, ids.astype(np.uint8), ids, segments), tmp_path / "images" / query.name
+        )
         truth = PANOPTIC.read(query).truth
         records.append(quality_record(ids, segments, truth.ids, truth.segments))
     return queries, roots, panoptic_scores(records)
