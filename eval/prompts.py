@@ -82,7 +82,7 @@ def _pairs(benchmark: Benchmark, roots: Roots, name: str) -> list[tuple[Image.Im
         hint = f"{len(known)} training pairs are listed, such as {', '.join(near)}" if known else NONE
         raise ValueError(
             f"no prompt {name!r} of {benchmark.name}: {error.path} is not under {places(roots)}; {hint}; "
-            "give one with --prompt, or prepare the training data"
+            "prepare the training data, or name another pair (benchmarks: --prompt)"
         ) from None
 
 

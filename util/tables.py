@@ -83,6 +83,7 @@ def _draw_table(draw: ImageDraw.ImageDraw, table: Table, edges: Sequence[int], t
 
 def _draw_header(draw: ImageDraw.ImageDraw, header: Sequence[str], edges: Sequence[int], top: int) -> None:
     draw.rounded_rectangle((edges[0], top, edges[-1], top + ROW), 8, BAND, corners=(True, True, False, False))
+    _write(draw, edges[0] + PAD, top + 22, header[0], SMALL, "white", "lm", strong=True)
     groups = [name.partition("\n")[0] for name in header]
     for group, columns in groupby(range(1, len(header)), groups.__getitem__):
         members = list(columns)

@@ -99,7 +99,7 @@ def test_what_is_not_there_lists_names_near_it(world):
     message = str(caught.value)
     assert message.startswith("no prompt 'kitchen_0003/rgb_00093' of nyuv2_depth: nyu_depth_v2/sync/kitchen_0003/rgb_")
     assert str(world) in message
-    assert message.endswith("give one with --prompt, or prepare the training data")
+    assert message.endswith("prepare the training data, or name another pair (benchmarks: --prompt)")
     with pytest.raises(ValueError, match="2 training pairs are listed, such as 100, 101;"):
         read_prompt(LOL, [world], "zzz")  # near to none
 
