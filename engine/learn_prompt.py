@@ -95,14 +95,10 @@ def learn(
 
 
 def measure(
-    below: BelowPrompt,
-    batches: Sequence[Sample],
-    world: World,
-    precision: Precision,
-    loss: Loss = RELEASED,
+    below: BelowPrompt, batches: Sequence[Sample], world: World, precision: Precision, loss: Loss = RELEASED
 ) -> Validation:
     """Loss and PSNR of the queries of these batches below the prompt, as training validates."""
-    return validate(below, batches, world, precision, loss, 0)
+    return validate(below, batches, world, precision, loss, num_strips=0)
 
 
 def _step(
