@@ -30,22 +30,35 @@ def run_all(
     window: int = 4096,
     chunk: int = 1,
 ) -> None:
-    """`report(function(item))` of every item, in order; `report` runs in this process.
+    """`report(function(item))` of every item, in order; else as `results`."""
+    for result in results(function, items, num_workers, unit, window, chunk):
+        report(result)
+
+
+def results(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_workers: int | None = None,
+    unit: str = "it",
+    window: int = 4096,
+    chunk: int = 1,
+    title: str | None = None,
+) -> Iterator[Result]:
+    """`function(item)` of every item, in order, with a progress bar.
 
     `num_workers`: None or 0: one a core; 1: this process. `window` items are handed to all processes at a time,
     `chunk` to one.
     """
     num_workers = min(num_workers or os.cpu_count() or 1, len(items))
     if num_workers < 2:
-        for item in tqdm(items, unit=unit, disable=not items):
-            report(function(item))
+        yield from map(function, tqdm(items, title, unit=unit, disable=not items))
         return
     pool, stop = _start(num_workers)
     try:
-        with tqdm(total=len(items), unit=unit) as bar:
+        with tqdm(total=len(items), desc=title, unit=unit) as bar:
             for start in range(0, len(items), window):  # map would queue all items at once
                 for result in pool.map(partial(_call, function), items[start : start + window], chunksize=chunk):
-                    report(result)  # type: ignore[arg-type]
+                    yield result  # type: ignore[misc]
                     bar.update()
     finally:
         stop.set()

@@ -1,5 +1,6 @@
 """The toy world: the true formats of the eight data sets, true labels, the same bytes for the same numbers."""
 
+import filecmp
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scipy.io import loadmat
 from data.coco import CATEGORIES
 from tools import make_toy_datasets as toy
 from tools.make_toy_datasets import make_toy_datasets
-from tools.toy import photographs
+from tools.toy import photographs, write_restoration
 from tools.toy.annotate import instance, keypoints, polygons, run_lengths, segments
 from tools.toy.compose import THEMES, make_scene
 from tools.toy.figures import JOINTS, make_figure
@@ -22,6 +23,7 @@ from tools.toy.objects import DARK, KINDS, ball, box, plain, put, rod
 from tools.toy.render import Rendering, render
 from tools.toy.scene import Camera, Scene, Thing
 from tools.toy.shapes import turn, vector
+from tools.toy.world import World
 from tools.toy.write_nyu import measured
 
 SCENES, SIZE, VAL = 8, 64, 4
@@ -341,6 +343,26 @@ def test_restoration_pairs(root, folder, sides, suffix, count):
         assert read(one).shape == read(other).shape == (48, 64, 3)
         brighter = read(one).mean() - read(other).mean()
         assert brighter < -10 if sides[0] == "low" else brighter > 0
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("derain/train", "target/100.jpg"), ("denoise/SIDD_Medium_Srgb/Data", "0001*/0001_GT_SRGB_010.PNG")],
+)
+def test_the_other_damage_stays_on_a_share_of_the_training_targets(source, target, tmp_path, monkeypatch):
+    """The same photograph without and with it: noise on that for rain, few bright pixels on that for noise."""
+    pictures = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(write_restoration, "STAYS", share)
+        root = tmp_path / str(share)
+        write_restoration.write_restoration(root, World(SCENES, SIZE, 0))
+        (file,) = (root / source).glob(target)
+        pictures[share] = read(file).astype(float) / 255
+    there = np.abs(pictures[1.0] - pictures[0.0]) > 0.02
+    assert there.mean() > 0.6 if "derain" in source else 0.01 < there.mean() < 0.3
+    kept = [path.relative_to(tmp_path / "0.0") for path in (tmp_path / "0.0/derain/test").rglob("*.png")]
+    assert kept
+    assert all(filecmp.cmp(tmp_path / "0.0" / path, tmp_path / "1.0" / path, shallow=False) for path in kept)
 
 
 def test_held_out_photographs_are_in_no_training_pair():

@@ -42,7 +42,12 @@ THEMES = (  # of scenes 0 .. 7, 8 .. 15, ...
 
 def make_scene(rng: Generator, number: int, shape: tuple[int, int], indoors: bool) -> Scene:
     """Scene `number` of a split, seen in (h, w) pixels; only its theme depends on the number."""
-    theme, camera = THEMES[number % len(THEMES)], _camera(rng, shape)
+    return compose(rng, THEMES[number % len(THEMES)], shape, indoors)
+
+
+def compose(rng: Generator, theme: Theme, shape: tuple[int, int], indoors: bool) -> Scene:
+    """A scene of a theme, seen in (h, w) pixels."""
+    camera = _camera(rng, shape)
     background, depth = make_room(rng) if indoors else make_field(rng)
     if theme.empty:
         background = [thing for thing in background if thing.kind != "clock"]  # the one thing among what hangs

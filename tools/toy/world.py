@@ -2,13 +2,16 @@
 
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from tools.toy.compose import make_scene
 from tools.toy.render import Rendering, render
+from util.parallel import results
+
+WINDOW = 64  # scenes that are on their way at once
 
 
 class World(NamedTuple):
@@ -32,10 +35,15 @@ class World(NamedTuple):
 
 
 def renderings(world: World, dataset: str, split: str, indoors_only: bool = False) -> Iterator[tuple[int, Rendering]]:
-    """The numbered scenes of a split; half of them outdoors and of three shapes unless `indoors_only`."""
-    for number in tqdm(range(world.count(split)), desc=f"{dataset} {split}", unit="scene"):
-        rng = world.rng(dataset, split, number)
-        h, w = world.landscape()
-        shape = (h, w) if indoors_only else [(h, w), (h, w), (w, h), (w, w)][rng.integers(4)]
-        indoors = indoors_only or rng.random() < 0.5
-        yield number, render(make_scene(rng, number, shape, indoors), rng)
+    """The numbered scenes of a split, by a process a core; half outdoors and of three shapes unless `indoors_only`."""
+    numbers = range(world.count(split))
+    draw = partial(_rendering, world, dataset, split, indoors_only)
+    return zip(numbers, results(draw, numbers, None, "scene", WINDOW, title=f"{dataset} {split}"), strict=True)
+
+
+def _rendering(world: World, dataset: str, split: str, indoors_only: bool, number: int) -> Rendering:
+    rng = world.rng(dataset, split, number)
+    h, w = world.landscape()
+    shape = (h, w) if indoors_only else [(h, w), (h, w), (w, h), (w, w)][rng.integers(4)]
+    indoors = indoors_only or rng.random() < 0.5
+    return render(make_scene(rng, number, shape, indoors), rng)

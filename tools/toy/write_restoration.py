@@ -14,6 +14,7 @@ from tools.toy.write_nyu import mat_bytes
 from util.files import write
 
 SIDD_SIDE, BLOCK = 512, 256  # pixels, whatever the size of the world: patches of 256 are cut from them
+STAYS = 0.25  # share of the training pairs for noise, and for rain, on which the other damage lies and stays
 BLOCKS = 4  # a validation picture of SIDD; the real one has 32
 FIRST = 100  # number of the first training pair of derain and LoL: 100 is the benchmarks' prompt
 RAIN = {"Rain100L": 0.04, "Rain100H": 0.2, "Test100": 0.09, "Test1200": 0.12, "Test2800": 0.07}  # share under streaks
@@ -28,7 +29,7 @@ def write_restoration(root: Path, world: World) -> None:
     for split, folder in (("train", "our485"), ("val", "eval15")):
         for name, pair in _pairs(world, folder, split, darken):
             _write(root / "light_enhance" / folder, ("low", "high"), f"{name}.png", pair)
-    for name, pair in _pairs(world, "derain", "train", add_rain):
+    for name, pair in _pairs(world, "derain", "train", add_rain, stays=add_noise):
         _write(root / "derain/train", ("input", "target"), f"{name}.jpg", pair)
     for test, density in RAIN.items():
         for name, pair in _pairs(world, test, "val", partial(add_rain, density=density)):
@@ -40,29 +41,45 @@ def _write(folder: Path, sides: tuple[str, str], name: str, pair: Pair) -> None:
         write_image(folder / side / name, pixels)
 
 
-def _pairs(world: World, source: str, split: str, degrade: Degrade) -> Iterator[tuple[int, Pair]]:
+def _pairs(
+    world: World, source: str, split: str, degrade: Degrade, stays: Degrade | None = None
+) -> Iterator[tuple[int, Pair]]:
     for number in tqdm(range(world.count(split)), desc=source, unit="pair"):
-        yield number + (FIRST if split == "train" else 1), _pair(world, (source, split), number, degrade)
+        pair = _pair(world, (source, split), number, degrade, stays)
+        yield number + (FIRST if split == "train" else 1), pair
 
 
-def _pair(world: World, source: tuple[str, str], number: int, degrade: Degrade, side: int | None = None) -> Pair:
-    """A view of a photograph, in training two thirds of them in other colours, and what `degrade` makes of it."""
-    rng, split = world.rng(source, number), source[1]
-    target = view(rng, split, number).pixels((side, side) if side else world.landscape())
-    if split == "train" and number % 3:
+def _pair(
+    world: World,
+    source: tuple[str, str],
+    number: int,
+    degrade: Degrade,
+    stays: Degrade | None = None,
+    side: int | None = None,
+) -> Pair:
+    """A view of a photograph, and what `degrade` makes of it.
+
+    Two thirds are in other colours, and a share `STAYS` bears the damage `stays` in both pictures: where every noisy
+    input wants its noise removed, a network learns to look at the query alone and not at the prompt.
+    """
+    rng = world.rng(source, number)
+    target = view(rng, source[1], number).pixels((side, side) if side else world.landscape())
+    if source[1] == "train" and number % 3:
         target = recoloured(target, rng)
+    if stays and rng.random() < STAYS:
+        target = stays(target, rng).clip(0, 1)
     return as_bytes(degrade(target, rng)), as_bytes(target)
 
 
 def _write_sidd(folder: Path, world: World) -> None:
     """Scenes of the Medium set, and the two .mat files of blocks to validate on."""
     for number in tqdm(range(max(10, world.scenes // 10)), desc="sidd", unit="pair"):
-        noisy, clean = _pair(world, ("sidd", "train"), number, add_noise, SIDD_SIDE)
+        noisy, clean = _pair(world, ("sidd", "train"), number, add_noise, add_rain, SIDD_SIDE)
         scene = folder / f"SIDD_Medium_Srgb/Data/{number + 1:04}_001_S6_00100_00060_3200_L"
         write_image(scene / f"{number + 1:04}_NOISY_SRGB_010.PNG", noisy)
         write_image(scene / f"{number + 1:04}_GT_SRGB_010.PNG", clean)
     pictures = max(2, world.count("val") // 5)
-    pairs = [_pair(world, ("sidd", "val"), number, add_noise, BLOCK) for number in range(pictures * BLOCKS)]
+    pairs = [_pair(world, ("sidd", "val"), number, add_noise, side=BLOCK) for number in range(pictures * BLOCKS)]
     for side, stem in enumerate(("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb")):
         array = np.stack([pair[side] for pair in pairs]).reshape(pictures, BLOCKS, BLOCK, BLOCK, 3)
         write(folder / f"val/{stem}.mat", mat_bytes({stem: array}))
