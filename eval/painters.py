@@ -1,4 +1,4 @@
-"""What paints the queries of a benchmark: a network below its prompts, or an oracle that shows the truth.
+"""What paints the queries of a benchmark: a network below its prompts, an oracle that shows the truth, or no one.
 
 Both work in two steps: `prepare` reads in a loader's process what `paint` takes in batches.
 """
@@ -19,6 +19,7 @@ from engine.inpaint import Inpainter, half
 from eval.benchmark import Benchmark, Case
 from eval.prompts import Prompt
 from models import Painter
+from util.image import denormalize
 
 
 class Paints(Protocol):
@@ -71,6 +72,31 @@ class Oracle:
     def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
         """Nothing is left to do."""
         return [list(views) for views in batch]
+
+
+class Copy:
+    """The views as they are, at a network's size: what a painter must beat that has learnt anything."""
+
+    def __init__(self, benchmark: Benchmark, size: Size) -> None:
+        self.prepare: Callable[[Case], Tensor] = partial(_halves, size=size, interp=benchmark.query_interp)
+
+    def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The views, 0..1."""
+        return [list(denormalize(views.double())) for views in batch]
+
+
+class Constant(Copy):
+    """The same painting for every query, such as the prompt's target: one of each task, half a canvas (3, H, W)."""
+
+    def __init__(self, benchmark: Benchmark, targets: Sequence[Tensor], size: Size) -> None:
+        """`targets`: normalised, in the order of the benchmark's tasks."""
+        super().__init__(benchmark, size)
+        by_task = dict(zip(benchmark.tasks, targets, strict=True))
+        self.painting = [denormalize(by_task[task].double()) for task in benchmark.views]
+
+    def paint(self, batch: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The queries are not looked at."""
+        return [self.painting for _ in batch]
 
 
 def _halves(case: Case, size: Size, interp: Literal["bicubic", "bilinear"]) -> Tensor:

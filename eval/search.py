@@ -107,12 +107,15 @@ class Trial:
     def records(self, prompt: Prompt, places: Sequence[int]) -> list[Record]:
         """What the benchmark measures of the queries at these places below a prompt; ValueError as there."""
         device = self.painter.pos_embed.device
-        paints = Network(self.painter, self.benchmark, prompt, self.size, device, self.precision)
+        return self.judge(Network(self.painter, self.benchmark, prompt, self.size, device, self.precision), places)
+
+    def judge(self, paints: Paints, places: Sequence[int]) -> list[Record]:
+        """The same of any painter that prepares cases as the network does."""
         found: list[Record] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(places), self.batch_size):
                 cases, views = zip(
-                    *(self._read(i, paints) for i in places[start : start + self.batch_size]), strict=True
+                    *(self.read(i, paints) for i in places[start : start + self.batch_size]), strict=True
                 )
                 found += pool.map(self._judge, cases, paints.paint(views))
                 if self.bar is not None:
@@ -125,11 +128,14 @@ class Trial:
 
     def measure(self, prompt: Prompt, places: Sequence[int]) -> Measured:
         """Mean quality and the benchmark's metrics over these queries."""
-        records = self.records(prompt, places)
-        metrics = self.benchmark.summarise(records, [self.queries[i] for i in places])
-        return Measured(prompt.name, mean([self.benchmark.quality(record) for record in records]), metrics)
+        return self.sum_up(prompt.name, self.records(prompt, places), places)
 
-    def _read(self, place: int, paints: Paints) -> tuple[Case, Tensor]:
+    def sum_up(self, name: str, records: Sequence[Record], places: Sequence[int]) -> Measured:
+        """Of the records of the queries at these places."""
+        metrics = self.benchmark.summarise(records, [self.queries[i] for i in places])
+        return Measured(name, mean([self.benchmark.quality(record) for record in records]), metrics)
+
+    def read(self, place: int, paints: Paints) -> tuple[Case, Tensor]:
         if place not in self.kept:
             case = self.benchmark.read(self.queries[place])
             self.kept[place] = case, paints.prepare(case)

@@ -6,8 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from configs.sources import EIGHT_SOURCES
+from data.prepare import prepare
+from data.tasks import SOURCES
 from engine.config import flatten
 from tests.eval.conftest import run_config, save_run, tiny_painter
+from tools.make_toy_datasets import make_toy_datasets
+
+
+@pytest.fixture(scope="session")
+def toy_world(tmp_path_factory) -> Path:
+    """A toy world of eight scenes of 48 pixels, prepared: every benchmark finds its queries and its prompt there."""
+    root = tmp_path_factory.mktemp("toy")
+    make_toy_datasets(root, scenes=8, size=48)
+    for name in EIGHT_SOURCES:
+        for split in SOURCES[name].lists:
+            assert prepare(SOURCES[name], [root], root, split)
+    return root
 
 
 @pytest.fixture(scope="module")
