@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from engine.loaders import Lists
 from engine.optim import freeze, make_optimizer
 from engine.parallel import parallelise
 from engine.precision import Precision
+from engine.pretrained import weights_of
 from engine.state import TrainState
 from models import Painter
 from models.weights import at_canvas_of, init_from_mae, load_strict, read_mae, read_weights
@@ -57,16 +59,21 @@ def _fresh(config: RunConfig, with_weights: bool) -> Painter:
     if with_weights and config.init_mae:
         init_from_mae(model, read_mae(config.init_mae), config.init_mae)
     if with_weights and config.init:
-        load_strict(model, at_canvas_of(model, read_weights(config.init)), config.init)
+        load_strict(model, at_canvas_of(model, read_weights(weights_of(Path(config.init)))), config.init)
     freeze(model, config.optim.learn)
     return model
 
 
 def report_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Warn of every config value that differs from the resumed run's, and may change what is learned."""
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key) and not key.startswith(HARMLESS):
-            logging.warning("resumed with another %s: %s -> %s", key, old.get(key), new.get(key))
+    for change in changes(old, new):
+        logging.warning("resumed with another %s", change)
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """`key: old -> new` of each value of two flattened configs that may change what is learned."""
+    keys = sorted(key for key in old.keys() | new.keys() if not key.startswith(HARMLESS))
+    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
 
 
 def make_logger(config: RunConfig, start_step: int) -> Logger:
