@@ -1,4 +1,6 @@
-# make demo   install, make a toy world of the eight data sets, train a small Painter on the CPU, show pictures
+# make demo   install, make a toy world of the eight data sets, show what the shipped small Painter paints on the CPU
+# make demo-train   the same, with a small Painter that is trained now, on the CPU
+# make toy    install, train the shipped weights anew on two CPU cores, into assets/painter_toy: an hour and a half
 # make test   install, run the whole test suite in two processes
 # make speed  install, measure a small network on a small canvas, the loader and decoding beside the plain ways, in about a minute
 # make lint   style and types alone
@@ -7,10 +9,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+TRAIN := OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 tools/train.py
 
-.PHONY: demo test speed lint install clean
+.PHONY: demo demo-train toy test speed lint install clean
 demo: install
 	$(BIN)/python tools/demo.py
+
+demo-train: install
+	$(BIN)/python tools/demo.py train
+
+toy: install
+	$(BIN)/python tools/make_toy_datasets.py runs/toy/world --scenes 1200 --seed 1
+	$(BIN)/python tools/prepare.py all --root runs/toy/world
+	$(TRAIN) toy_half
+	$(TRAIN) toy_half --init runs/toy/half/last --optim.loss l1l2 --optim.steps 3500 --optim.warmup 100 --out_dir runs/toy/half_2
+	$(TRAIN) toy
+	$(BIN)/python tools/export.py runs/toy/run/last assets/painter_toy --precision bf16
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -1,4 +1,4 @@
-"""The paper's eight tasks on the toy world, on the CPU: what `make demo` runs.
+"""The paper's eight tasks on the toy world, on the CPU: what `make demo-train` runs.
 
     python tools/make_toy_datasets.py demo/data
     python tools/prepare.py all --root demo/data
