@@ -1,4 +1,7 @@
-"""Installs the packages of this repository; the requirements are those of requirements.txt."""
+"""Installs the packages of this repository; the requirements are those of requirements.txt.
+
+They are installed from a clone (`pip install -e .`): the weights and prompts in assets/ are in no wheel.
+"""
 
 from pathlib import Path
 

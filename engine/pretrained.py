@@ -15,6 +15,7 @@ from models.weights import load_strict, read_weights
 from util.files import write
 from util.sealed import SEAL, read_seal
 
+SHIPPED = Path(__file__).parents[1] / "assets/painter_toy"  # small weights for a toy world, in this very repository
 DEFAULT_MODEL = "painter_vit_large"  # of weights that do not tell their network
 CONFIG = "painter_config"  # where an exported file tells it
 FILES = "config.json", "model.safetensors"  # of a folder to publish, and of a model on a hub
@@ -24,7 +25,7 @@ STARTS = "init", "init_mae"  # weights, of which an exported file tells the name
 
 def find_pretrained(path_or_hub_id: str | Path) -> Path:
     """A path that is there as it is; of `user/model` on a hub the folder that it is, or was before, downloaded to."""
-    path = Path(path_or_hub_id)
+    path = shipped(Path(path_or_hub_id))
     if path.exists() or not _names_a_model(path):
         return path
     try:
@@ -40,6 +41,12 @@ def find_pretrained(path_or_hub_id: str | Path) -> Path:
         ) from None
 
 
+def shipped(path: Path) -> Path:
+    """A path as it is; of one below assets/, from any folder but the repository's, where that has it."""
+    there = SHIPPED.parents[1] / path
+    return there if path.parts[:1] == ("assets",) and not path.exists() and there.exists() else path
+
+
 def _names_a_model(path: Path) -> bool:
     """Whether what is not there may be `user/model` of a hub, and no path with a slip: of no folder, no file's name."""
     named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path))
@@ -47,7 +54,8 @@ def _names_a_model(path: Path) -> bool:
 
 
 def weights_of(path: Path) -> Path:
-    """A file or checkpoint as it is; of a folder of FILES the weights."""
+    """A file or checkpoint as it is; of a folder of FILES the weights; what is `shipped` from any folder."""
+    path = shipped(path)
     path = path.resolve() if path.is_dir() else path  # `last` may move on meanwhile
     return path / FILES[1] if (path / FILES[1]).is_file() else path
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from data.canvas import Canvas, finish
 from data.pair_dataset import Sample
-from data.prompt import query_half
+from data.prompt import query_half, stitch
+from data.transforms import resize_pair
+from engine.inpaint import Prompt, picture_of
 from engine.loss import Loss, masked_loss
 from engine.precision import Precision
 from util.dist import World, all_sum
@@ -53,6 +56,18 @@ def validate(
                 strips.append(canvas_strip(canvas.image[i], canvas.target[i], canvas.mask[i], pred[i]))
     loss_sum, psnr_sum, num_losses, num_psnrs = all_sum(totals).tolist()
     return Validation(loss_sum / num_losses, psnr_sum / num_psnrs if num_psnrs else math.nan, strips)
+
+
+def below(prompt: Prompt, batch: Sample) -> Sample:
+    """A validation batch whose upper pairs, each of a list once, have become the queries below one prompt pair."""
+    height, width = batch.image.shape[-2] // 2, batch.image.shape[-1]
+    pair = [Image.fromarray(picture_of(side)) for side in prompt]
+    halves = resize_pair(pair[0], pair[1], (height, width), batch.target_interp[0])  # type: ignore[arg-type]  # batched
+    image, target = (
+        stitch(torch.from_numpy(half).expand_as(canvas[..., :height, :]), canvas[..., :height, :])
+        for half, canvas in zip(halves, (batch.image, batch.target), strict=True)
+    )
+    return batch._replace(image=image, target=target)
 
 
 def query_psnr(pred: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Learn a prompt for a task: the pixels of a pair are changed until a frozen network paints best below it.
 
-    python tools/learn_prompt.py --task nyuv2_depth --ckpt demo/run/last --data_root demo/data --steps 300 \\
+    python tools/learn_prompt.py --task nyuv2_depth --ckpt assets/painter_toy --data_root demo/data --steps 300 \\
         --out bank/depth_learned.safetensors
-    python -m eval.nyuv2_depth --ckpt demo/run/last --data_root demo/data --prompt bank/depth_learned.safetensors
+    python -m eval.nyuv2_depth --ckpt assets/painter_toy --data_root demo/data --prompt bank/depth_learned.safetensors
 
 The queries are the task's training pairs, the loss is that of training. A part of them is held out and says which
 state of the prompt is kept; the validation list only measures it, beside prompts drawn from the training list.

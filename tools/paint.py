@@ -1,6 +1,6 @@
 """Paint pictures, or a video, as prompts show: pairs of an image and its painted label.
 
-    python tools/paint.py --ckpt demo/run/last --prompt room.jpg room_depth.png --input photos --output painted
+    python tools/paint.py --ckpt assets/painter_toy --prompt room.jpg room_depth.png --input photos --output painted
     python tools/paint.py --ckpt C --prompt a.jpg a.png --prompt b.jpg b.png --input 'photos/**/*.jpg' --output painted
     python tools/paint.py --ckpt C --prompt bank/depth.safetensors --input walk.mp4 --output walk_painted.mp4
 

@@ -1,8 +1,8 @@
 """Search for the training pair below which a network does a benchmark best, and keep it as a prompt file.
 
-    python tools/search_prompt.py --benchmark nyuv2_depth --ckpt demo/run/last --data_root demo/data \\
+    python tools/search_prompt.py --benchmark nyuv2_depth --ckpt assets/painter_toy --data_root demo/data \\
         --candidates 32 --images 10 --out bank/nyuv2_depth_searched.safetensors
-    python -m eval.nyuv2_depth --ckpt demo/run/last --data_root demo/data \\
+    python -m eval.nyuv2_depth --ckpt assets/painter_toy --data_root demo/data \\
         --prompt bank/nyuv2_depth_searched.safetensors
 
 Candidates are tried on a few queries, the better half on twice as many, and so on up to --images: successive halving.

@@ -1,6 +1,6 @@
 """Train Painter.
 
-    python tools/train.py demo                                     a small model on the CPU (after `make demo`)
+    python tools/train.py demo                                     a small model on the CPU (its data: `make demo`)
     torchrun --nproc_per_node 8 tools/train.py painter_vit_large   the full run on one node
     python tools/train.py single_gpu --optim.lr 5e-4 --print_config
 

@@ -1,7 +1,7 @@
 """Painter in the browser: prompt pairs by upload, drawn by hand or from a bank; queries; paintings to keep.
 
-    python tools/web_demo.py                                    the small Painter of `make demo`
-    python tools/web_demo.py --ckpt painter_vit_large.pth --bank prompts --port 7861
+    python tools/web_demo.py                                    the small shipped Painter, with prompts to choose from
+    python tools/web_demo.py --ckpt painter_vit_large.pth --bank bank --port 7861
 
 Expected: `open http://127.0.0.1:7860` after some seconds; Ctrl-C stops it. Only this machine can reach the page, which
 needs no network; what is uploaded is gone when the command ends. docs/USE.md shows a tour.
@@ -17,23 +17,23 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine.checkpoint import LAST
 from engine.command import NetworkOptions, parse
 from engine.infer import Predictor
+from engine.pretrained import SHIPPED
 from tools.web_paint import ADDRESS, bank_choices
 from util.parallel import one_line_errors
 
-DEMO = Path("demo/run") / LAST  # what `make demo` trains
+PROMPTS = SHIPPED.with_name("prompts")  # a bank of one for each task
 
 
 @dataclass(frozen=True)
 class Options:
     """What is served where."""
 
-    ckpt: str = str(DEMO)
+    ckpt: str = str(SHIPPED)
     """weights: a run's checkpoint, a file, a folder of tools/export.py, or user/model of a hub"""
-    bank: Path | None = None
-    """folder of prompt files, as tools/prompt_bank.py, search_prompt.py and learn_prompt.py write them"""
+    bank: Path | None = PROMPTS
+    """folder of prompt files, as tools/prompt_bank.py, search_prompt.py and learn_prompt.py write them; or None"""
     port: int = 7860
     """of this machine, 127.0.0.1"""
     network: NetworkOptions = field(default_factory=NetworkOptions)
@@ -63,8 +63,8 @@ def check(options: Options) -> None:
     options.network.check()
     if importlib.util.find_spec("gradio") is None:
         raise ValueError("the web demo needs gradio: pip install -e '.[demo]'")
-    if options.ckpt == str(DEMO) and not DEMO.exists():
-        raise ValueError(f"there is no {DEMO}; `make demo` trains a small Painter, or give weights with --ckpt")
+    if options.ckpt == str(SHIPPED) and not SHIPPED.exists():
+        raise ValueError(f"there is no {SHIPPED}: it comes with a clone alone, not with a wheel; give --ckpt")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

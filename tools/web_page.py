@@ -69,17 +69,17 @@ class Page:
         self.blocks.queue(max_size=MAX_WAITING)
 
     def _prompt_part(self, choices: Sequence[str]) -> None:
-        """Three ways to a prompt, of which one is shown."""
+        """Three ways to a prompt, of which one is shown, at first the bank, if there is one."""
         gr.Markdown("### 1. Prompt")
-        ways = [UPLOAD, DRAW, BANK] if choices else [UPLOAD, DRAW]
-        self.way = gr.Radio(ways, value=UPLOAD, show_label=False, container=False, elem_id="way")
-        with gr.Row() as upload:
+        ways = [BANK, UPLOAD, DRAW] if choices else [UPLOAD, DRAW]
+        self.way = gr.Radio(ways, value=ways[0], show_label=False, container=False, elem_id="way")
+        with gr.Row(visible=not choices) as upload:
             self.images = _pictures("images", "images", 2)
             self.targets = _pictures("labels", "targets", 2)
         with gr.Column(visible=False) as draw:
             self.photo = gr.File(label="image to draw on", file_types=["image"], elem_id="photo", height=100)
             self.drawing = _editor()
-        with gr.Column(visible=False) as stored:
+        with gr.Column(visible=bool(choices)) as stored:
             self.chosen = gr.Dropdown(list(choices), multiselect=True, label="prompts of the bank", elem_id="chosen")
             shown = gr.Gallery(show_label=False, columns=2, height=240, format="png", elem_id="shown")
         self.way.change(_show_way, self.way, [upload, draw, stored])

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from engine.infer import Predictor
-from engine.pretrained import save_painter
+from engine.pretrained import SHIPPED, save_painter
 from engine.prompts import save_prompt
 from tests.conftest import REPOSITORY
 from tests.engine.test_infer import CONFIG, PROMPTS, network, picture
@@ -104,6 +104,9 @@ class User:
             self.page.click(f"#{name} input")
             self.page.get_by_role("option", name=option).click()
 
+    def choose_way(self, way: str) -> None:
+        self.page.get_by_label(way).click()
+
     def paint(self) -> None:
         self.page.click("#paint")
 
@@ -151,9 +154,10 @@ def test_what_is_missing_is_told(folder, monkeypatch):
     monkeypatch.chdir(folder)
     ckpt = "--ckpt", "w.safetensors"
     assert told(monkeypatch, False, *ckpt) == "error: the web demo needs gradio: pip install -e '.[demo]'"
-    assert told(monkeypatch, True) == (
-        "error: there is no demo/run/last; `make demo` trains a small Painter, or give weights with --ckpt"
-    )
+    with monkeypatch.context() as wheel:
+        wheel.setattr("tools.web_demo.SHIPPED", SHIPPED.with_name("gone"))
+        gone = "--ckpt", SHIPPED.with_name("gone")
+        assert "comes with a clone alone, not with a wheel; give --ckpt" in told(wheel, True, *gone)
     assert told(monkeypatch, True, *ckpt, "--bank", "tmp").startswith("error: --bank tmp lists no prompts")
     with socket.create_server(("127.0.0.1", 0)) as other:
         for port in (other.getsockname()[1], 70000):
@@ -168,6 +172,7 @@ def test_what_is_missing_is_told(folder, monkeypatch):
 
 
 def test_a_tour(user):
+    user.choose_way("upload pairs")
     user.upload("images", "image0.png")
     user.upload("targets", "label0.png")
     user.upload("queries", "query0.png", "query1.png")
@@ -188,6 +193,7 @@ def test_a_tour(user):
 
 
 def test_the_page_goes_on_after_errors(user):
+    user.choose_way("upload pairs")
     user.paint()
     assert user.error() == "no query is given; upload an image to paint"
     user.upload("queries", "broken.png")
@@ -212,7 +218,7 @@ def test_a_file_that_is_too_large_never_gets_in(user, tmp_path):
 
 
 def test_a_drawn_mask(user):
-    user.page.get_by_label("draw a mask").click()
+    user.choose_way("draw a mask")
     user.upload("photo", "image0.png")
     user.upload("queries", "query0.png")
     user.paint()
@@ -240,7 +246,6 @@ def test_a_drawn_mask(user):
 
 
 def test_prompts_of_a_bank_together(user):
-    user.page.get_by_label("prompt bank").click()
     user.choose("chosen", f"0: {TASK}", f"2: {TASK}")
     user.page.keyboard.press("Escape")
     user.page.wait_for_selector(":nth-match(#shown img, 4)")
@@ -253,6 +258,7 @@ def test_prompts_of_a_bank_together(user):
 def test_users_at_once_get_their_own(browser, address, folder):
     users = [User(browser, address, folder) for _ in PROMPTS]
     for number, user in enumerate(users):
+        user.choose_way("upload pairs")
         user.upload("images", f"image{number}.png")
         user.upload("targets", f"label{number}.png")
         user.upload("queries", "query0.png", "query1.png")
