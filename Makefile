@@ -8,17 +8,23 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+CORE := .venv/.core
+DEV := .venv/.dev
+define pip
+@echo "installing into .venv (a minute; log in .venv/install.log)"
+@$(BIN)/python -m pip install --no-compile -e $(1) > .venv/install.log 2>&1 || { tail -n 20 .venv/install.log; echo "installation failed; the whole log is .venv/install.log"; exit 1; }
+@touch $@
+endef
 TRAIN := OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 tools/train.py
 
 .PHONY: demo demo-train toy test speed lint install clean
-demo: install
+demo: $(CORE)
 	$(BIN)/python tools/demo.py
 
-demo-train: install
+demo-train: $(CORE)
 	$(BIN)/python tools/demo.py train
 
-toy: install
+toy: $(CORE)
 	$(BIN)/python tools/make_toy_datasets.py runs/toy/world --scenes 1200 --seed 1
 	$(BIN)/python tools/prepare.py all --root runs/toy/world
 	$(TRAIN) toy_half
@@ -36,14 +42,15 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-install: $(STAMP)
+install: $(DEV)
 
-$(STAMP): requirements.txt setup.py
+$(CORE): requirements.txt setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Painter needs Python 3.11 or newer; $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "could not make .venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "installing into .venv (a minute; log in .venv/install.log)"
-	@$(BIN)/python -m pip install -e '.[dev]' > .venv/install.log 2>&1 || { tail -n 20 .venv/install.log; echo "installation failed; the whole log is .venv/install.log"; exit 1; }
-	@touch $@
+	$(call pip,.)
+
+$(DEV): $(CORE)
+	$(call pip,'.[dev]')
 
 clean:
 	rm -rf .venv demo

@@ -19,6 +19,7 @@ from engine.inpaint import Half
 from engine.inpaint import Prompt as PromptPair
 from engine.precision import Name, Precision
 from engine.pretrained import load_painter, weights_of
+from engine.prompts import SUFFIX
 from eval.benchmark import Benchmark, Query
 from eval.evaluate import evaluate
 from eval.painters import Network, Oracle, Paints
@@ -35,6 +36,16 @@ def benchmark_of(name: str) -> Benchmark:
     if name not in TITLES:
         raise ValueError(f"unknown benchmark {name!r}; known are {', '.join(TITLES)}")
     return importlib.import_module(f"eval.{name}").BENCHMARK
+
+
+def source_prompts(roots: Roots, bank: Path | None = None) -> dict[str, PromptPair]:
+    """The prompt pair of each source: the paper's, or that of `bank`/BENCHMARK.safetensors."""
+    found: dict[str, PromptPair] = {}
+    for benchmark in map(benchmark_of, TITLES):
+        given = None if bank is None else str(bank / f"{benchmark.name}{SUFFIX}")
+        names = (task.name for task in benchmark.tasks)
+        found |= zip(names, read_prompt(benchmark, roots, given).pairs, strict=True)
+    return found
 
 
 class Subject(NamedTuple):

@@ -13,8 +13,8 @@ from engine.infer import Predictor
 from engine.pretrained import PLACES, SHIPPED, load_painter, weights_of
 from eval import command
 from eval.paper import METRICS, TITLES
-from eval.run import benchmark_of
-from tools.demo import Look, look, make_data, paper_prompts
+from eval.run import benchmark_of, source_prompts
+from tools.demo import Look, look, make_data
 from tools.web_paint import bank_choices, banked
 
 SEED, SCENES = 7, 48  # of a world that the weights have not seen
@@ -48,13 +48,13 @@ def config(tmp_path_factory) -> RunConfig:
 @pytest.fixture(scope="session")
 def right(config) -> dict[str, Look]:
     """What is painted below the paper's prompts."""
-    return look(load_painter(SHIPPED)[0], config, paper_prompts(config))
+    return look(load_painter(SHIPPED)[0], config, source_prompts(config.data.roots))
 
 
 @pytest.fixture(scope="session")
 def wrong(config) -> dict[str, Look]:
     """What is painted below those of other tasks."""
-    prompts = paper_prompts(config)
+    prompts = source_prompts(config.data.roots)
     return look(load_painter(SHIPPED)[0], config, {name: prompts[ANOTHER[name]] for name in prompts})
 
 

@@ -39,8 +39,7 @@ from engine.stop import Stopped
 from engine.train import run
 from engine.validate import Validation, below, query_psnr, to_device, validate
 from eval.paper import METRICS, PAPER, TITLES
-from eval.prompts import read_prompt
-from eval.run import benchmark_of, choose, network, oracle
+from eval.run import benchmark_of, choose, network, oracle, source_prompts
 from eval.run import run as measure
 from models import Painter
 from tools.make_toy_datasets import make_toy_datasets
@@ -130,18 +129,11 @@ def make_data(config: RunConfig, scenes: int = 120) -> None:
 def show(config: RunConfig, weights: Path) -> None:
     """First pictures and their PSNR, then benchmarks and the report, all below `config.out_dir`."""
     painter, folder = load_painter(weights)[0], config.out_dir / "pictures"
-    found = look(painter, config, paper_prompts(config))
+    found = look(painter, config, source_prompts(config.data.roots))
     draw({name: look.painted for name, look in found.items()}, folder)
     print(f"{table(found)}\n\nlook at {folder}/demo.png and its neighbours\n")
     print(benchmarks_table(*evaluate(config, weights)))
     report((config.out_dir / RESULTS,), config.out_dir / "report.html")
-
-
-def paper_prompts(config: RunConfig) -> dict[str, Prompt]:
-    """The prompt that the paper evaluates each source's task with."""
-    benchmarks = [benchmark_of(name) for name in TITLES]
-    found = [(b.tasks, read_prompt(b, config.data.roots, None).pairs) for b in benchmarks]
-    return {task.name: pair for tasks, pairs in found for task, pair in zip(tasks, pairs, strict=True)}
 
 
 def look(painter: Painter, config: RunConfig, prompts: Mapping[str, Prompt]) -> dict[str, Look]:

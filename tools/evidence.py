@@ -35,9 +35,10 @@ from engine.pretrained import load_painter
 from eval.benchmark import Benchmark
 from eval.painters import Constant, Copy, Network, Paints
 from eval.paper import METRICS, TITLES, Metric
-from eval.prompts import Prompt, read_listed, read_prompt
-from eval.run import benchmark_of, choose, half_size
+from eval.prompts import Prompt, read_listed
+from eval.run import benchmark_of, choose, half_size, source_prompts
 from eval.search import Trial
+from models import Painter
 from util.dist import join_world
 from util.files import write
 from util.image import to_uint8
@@ -122,8 +123,9 @@ def main() -> None:
 
 def run(options: Options) -> list[Verdict]:
     """Measure, and write the three files."""
-    prompts = {source: pair for name in TITLES for source, pair in prompt_pairs(name, options).items()}
-    trials = {name: make_trial(benchmark_of(name), options) for name in TITLES}
+    prompts = source_prompts(options.data_root, options.bank)
+    painter = read_painter(options)
+    trials = {name: make_trial(benchmark_of(name), painter, options) for name in TITLES}
     num = sum(len(trial.queries) for trial in trials.values()) * (len(prompts) + len(TRIVIAL))
     with tqdm(total=num, desc="evidence", unit="image") as bar:
         for trial in trials.values():
@@ -137,25 +139,21 @@ def run(options: Options) -> list[Verdict]:
     return verdicts
 
 
-def prompt_pairs(name: str, options: Options) -> dict[str, PromptPair]:
-    """The prompt of each source that a benchmark paints with."""
-    benchmark = benchmark_of(name)
-    given = None if options.bank is None else str(options.bank / f"{name}.safetensors")
-    pairs = read_prompt(benchmark, options.data_root, given).pairs
-    return {task.name: pair for task, pair in zip(benchmark.tasks, pairs, strict=True)}
-
-
-def make_trial(benchmark: Benchmark, options: Options) -> Trial:
-    """The network and the first queries of a benchmark."""
+def read_painter(options: Options) -> Painter:
+    """The network on its device, ready to infer."""
     device = join_world(options.network.device).device
-    precision = options.network.precision_on(device)
     painter = load_painter(options.ckpt, options.network.model)[0].to(device)
+    return Precision(options.network.precision_on(device), device.type).for_inference(painter)
+
+
+def make_trial(benchmark: Benchmark, painter: Painter, options: Options) -> Trial:
+    """The network and the first queries of a benchmark."""
     return Trial(
         benchmark,
-        Precision(precision, device.type).for_inference(painter),
+        painter,
         choose(benchmark, options.data_root, options.limit),
         half_size(benchmark, painter, options.network.size),
-        precision,
+        options.network.precision_on(painter.pos_embed.device),
     )
 
 

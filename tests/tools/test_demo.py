@@ -14,6 +14,7 @@ from configs.demo import config as usual
 from configs.sources import EIGHT_SOURCES
 from engine.loaders import read_lists, val_batches
 from engine.validate import below
+from eval.run import source_prompts
 from models import Painter
 from tools import demo
 from tools.make_toy_datasets import make_toy_datasets
@@ -92,7 +93,7 @@ def config(folder):
 
 @pytest.mark.parametrize("source", ["denoise", "coco_semantic"])
 def test_queries_are_the_lists_pairs_below_the_papers_prompt(config, source):
-    pairs, prompt = read_lists(config.data).val[source], demo.paper_prompts(config)[source]
+    pairs, prompt = read_lists(config.data).val[source], source_prompts(config.data.roots)[source]
     batches = [below(prompt, x) for x in val_batches(config, read_lists(config.data), source, join_world("cpu"))]
     images = torch.cat([batch.image for batch in batches]).permute(0, 2, 3, 1).numpy()
     assert len(images) == len(pairs)
@@ -115,7 +116,7 @@ def test_trivial_answers_are_scored_on_the_pictures_themselves(config):
 
 def test_prompts_matter(config):
     """The look at a source is below the prompt that is given."""
-    painter, prompts = Painter(config.model), demo.paper_prompts(config)
+    painter, prompts = Painter(config.model), source_prompts(config.data.roots)
     other = prompts | {"denoise": prompts["enhance"]}
     first, second = (demo.look(painter, config, some) for some in (prompts, other))
     assert first["derain"].painted.psnr == second["derain"].painted.psnr

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,11 @@ from engine.prompts import save_prompt
 from eval.benchmark import Case
 from eval.painters import Constant, Copy, Oracle
 from eval.paper import TITLES
-from eval.run import benchmark_of
+from eval.run import benchmark_of, source_prompts
 from eval.sidd import BENCHMARK as SIDD
 from tests.eval.conftest import run_config, save_run, tiny_painter
 from tools import evidence
-from tools.evidence import JUDGES, TRIVIAL, Options, Verdict, main, make_trial, mean_target, prompt_pairs
+from tools.evidence import JUDGES, TRIVIAL, Options, Verdict, main, make_trial, mean_target, read_painter
 
 SIZE = (48, 48)
 
@@ -98,7 +97,7 @@ def test_each_source_has_a_metric_of_a_benchmark_that_paints_it():
 
 @pytest.mark.parametrize("source", ["coco_instance", "coco_semantic"])
 def test_a_metric_hangs_on_the_painting_of_its_source_alone(source, options):
-    trial = make_trial(benchmark_of("coco_panoptic"), options)
+    trial = make_trial(benchmark_of("coco_panoptic"), read_painter(options), options)
     truth, metric = Oracle(trial.benchmark, trial.size), JUDGES[source].name
     mine = trial.benchmark.views.index(SOURCES[source])
 
@@ -123,7 +122,7 @@ def test_a_metric_hangs_on_the_painting_of_its_source_alone(source, options):
 
 def test_truth_below_the_right_prompt_beats_all(options, monkeypatch):
     """A painter that follows its prompt beats everything; that it is judged by its own prompt shows in the table."""
-    prompts = {key: pair for name in TITLES for key, pair in prompt_pairs(name, options).items()}
+    prompts = source_prompts(options.data_root)
     names = {id(pair): key for key, pair in prompts.items()}
 
     class Follows(Copy):
@@ -141,16 +140,12 @@ def test_truth_below_the_right_prompt_beats_all(options, monkeypatch):
                 for truth, copy in zip(truths, copies, strict=True)
             ]
 
-    monkeypatch.setattr(evidence, "prompt_pairs", lambda name, _: {k: prompts[k] for k in keys_of(name)})
+    monkeypatch.setattr(evidence, "source_prompts", lambda *_: prompts)
     monkeypatch.setattr(evidence, "below", Follows)
     verdicts = {row.source: row for row in evidence.run(options)}
     assert verdicts.keys() == EIGHT_SOURCES.keys()
     assert not [row.unbeaten for row in verdicts.values() if row.unbeaten]
     assert verdicts["denoise"].wrong["derain"] == verdicts["denoise"].trivial[0]
-
-
-def keys_of(name: str) -> list[str]:
-    return [task.name for task in benchmark_of(name).tasks]
 
 
 def test_the_command_says_what_is_not_beaten(options, call):
@@ -166,11 +161,18 @@ def test_the_command_says_what_is_not_beaten(options, call):
         assert picture.width > 6 * 128
 
 
-def test_a_prompt_file_takes_the_named_pairs_place(options, tmp_path):
-    pairs = {"enhance": (Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue"))}
-    save_prompt(tmp_path / "lol.safetensors", pairs, {})
-    (found,) = prompt_pairs("lol", replace(options, bank=tmp_path)).values()
-    assert np.asarray(found[0])[0, 0].tolist() == [255, 0, 0]
+def test_prompt_files_take_the_named_pairs_place(options, tmp_path):
+    for name in TITLES:
+        tasks = benchmark_of(name).tasks
+        save_prompt(tmp_path / f"{name}.safetensors", {task.name: one_colour(task.name) for task in tasks}, {})
+    found = source_prompts(options.data_root, tmp_path)
+    assert found.keys() == EIGHT_SOURCES.keys()
+    assert all(np.array_equal(found[name][0], one_colour(name)[0]) for name in found)
+
+
+def one_colour(name: str) -> tuple[Image.Image, Image.Image]:
+    grey = 30 * list(EIGHT_SOURCES).index(name)
+    return Image.new("RGB", (9, 9), (grey, 0, 0)), Image.new("RGB", (9, 9), "blue")
 
 
 def test_no_queries_are_refused(options, call):

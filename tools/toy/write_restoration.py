@@ -14,7 +14,7 @@ from tools.toy.write_nyu import mat_bytes
 from util.files import write
 
 SIDD_SIDE, BLOCK = 512, 256  # pixels, whatever the size of the world: patches of 256 are cut from them
-STAYS = 0.25  # share of the training pairs for noise, and for rain, on which the other damage lies and stays
+STAYS = 0.5  # share of the training pairs for noise, and for rain, on which the other damage lies and stays
 BLOCKS = 4  # a validation picture of SIDD; the real one has 32
 FIRST = 100  # number of the first training pair of derain and LoL: 100 is the benchmarks' prompt
 RAIN = {"Rain100L": 0.04, "Rain100H": 0.2, "Test100": 0.09, "Test1200": 0.12, "Test2800": 0.07}  # share under streaks
