@@ -29,11 +29,12 @@ toy: $(CORE)
 	$(BIN)/python tools/prepare.py all --root runs/toy/world
 	$(TRAIN) toy_half
 	$(TRAIN) toy_half --init runs/toy/half/last --optim.loss l1l2 --optim.steps 3500 --optim.warmup 100 --out_dir runs/toy/half_2
+	$(TRAIN) toy_half --model.img_size 256 128 --init runs/toy/half_2/last --optim.loss l1l2 --optim.lr 3e-4 --optim.steps 1500 --optim.warmup 50 --out_dir runs/toy/full
 	$(TRAIN) toy
 	$(BIN)/python tools/export.py runs/toy/run/last assets/painter_toy --precision bf16
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 speed: install
 	$(BIN)/python tools/speed.py all --quick --model painter_vit_small --canvas 448 224

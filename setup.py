@@ -24,7 +24,7 @@ setup(
     install_requires=[line for line in LINES if line and not line.startswith("#")],
     extras_require={
         "demo": ["gradio>=6.31,<7"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.90", "ruff>=0.6", "mypy>=1.11"],
+        "dev": ["pytest>=8.4", "pytest-xdist>=3.6", "hypothesis>=6.90", "ruff>=0.6", "mypy>=1.11"],
         "hub": ["huggingface_hub>=0.24"],
         "timm": ["timm>=1.0", "torchvision"],
         "wandb": ["wandb>=0.17"],

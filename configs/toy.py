@@ -12,11 +12,17 @@ from pathlib import Path
 
 from configs.toy_half import config as half
 
+WEIGHTS = {  # less of what is learned by now
+    **{"nyuv2_depth": 0.7, "ade20k_semantic": 0.7, "coco_instance": 2.0, "coco_semantic": 0.7, "coco_pose": 4.0},
+    **{"denoise": 1.0, "derain": 1.0, "enhance": 0.4},
+}
+
 config = replace(
     half,
     model=replace(half.model, img_size=(256, 128)),
-    optim=replace(half.optim, steps=1500, warmup=50, lr=3e-4, loss="l1l2"),
-    log=replace(half.log, val_every=1500, save_every=500),
-    init="runs/toy/half_2/last",
+    data=replace(half.data, sources={name: replace(half.data.sources[name], weight=WEIGHTS[name]) for name in WEIGHTS}),
+    optim=replace(half.optim, steps=4600, warmup=100, lr=3e-4, loss="l1l2"),
+    log=replace(half.log, val_every=2750, save_every=500),
+    init="runs/toy/full/last",
     out_dir=Path("runs/toy/run"),
 )

@@ -91,8 +91,10 @@ def one_line_errors(stopped: str = "stopped") -> Iterator[None]:
 
 
 def _start(num_workers: int) -> tuple[ProcessPoolExecutor, Event]:
-    stop = multiprocessing.Event()
-    pool = ProcessPoolExecutor(num_workers, initializer=_begin, initargs=(stop,))
+    context = multiprocessing.get_context("forkserver")  # a fork of a process that has threads may hang
+    context.set_forkserver_preload(["data.tasks"])  # imported once, for all workers; most work is a task's
+    stop = context.Event()
+    pool = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(stop,))
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process: workers start deaf to it
     pool.submit(int).result()
     signal.signal(signal.SIGINT, interrupt)
