@@ -1,6 +1,6 @@
 # make demo   install, make a toy world of the eight data sets, show what the shipped small Painter paints on the CPU
 # make demo-train   the same, with a small Painter that is trained now, on the CPU
-# make toy    install, train the shipped weights anew on two CPU cores, into assets/painter_toy: an hour and a half
+# make toy    install, train the shipped weights anew on two CPU cores, into assets/painter_toy: more than three hours
 # make test   install, run the whole test suite in two processes
 # make speed  install, measure a small network on a small canvas, the loader and decoding beside the plain ways, in about a minute
 # make lint   style and types alone
