@@ -92,13 +92,19 @@ def one_line_errors(stopped: str = "stopped") -> Iterator[None]:
 
 def _start(num_workers: int) -> tuple[ProcessPoolExecutor, Event]:
     context = multiprocessing.get_context("forkserver")  # a fork of a process that has threads may hang
-    context.set_forkserver_preload(["data.tasks"])  # imported once, for all workers; most work is a task's
+    context.set_forkserver_preload(_ours())  # imported once, for all workers
     stop = context.Event()
     pool = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(stop,))
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process: workers start deaf to it
     pool.submit(int).result()
     signal.signal(signal.SIGINT, interrupt)
     return pool, stop
+
+
+def _ours() -> list[str]:
+    """Modules of this repository that are imported by now: workers will import them, or the script that does."""
+    packages = {"configs", "data", "engine", "eval", "models", "tools", "util"}
+    return [name for name in sys.modules if name.partition(".")[0] in packages]
 
 
 def _begin(stop: Event) -> None:
