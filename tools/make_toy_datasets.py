@@ -24,7 +24,7 @@ from tools.toy.write_nyu import write_nyu
 from tools.toy.write_restoration import write_restoration
 from util.parallel import one_line_errors
 
-FORMAT = 3  # raise it whenever the files change, so that an older world is not taken for this one
+FORMAT = 4  # raise it whenever the files change, so that an older world is not taken for this one
 STAMP = "toy_world.json"
 FEWEST_SCENES, SMALLEST = 8, 48  # every theme once; figures of which something is left
 

@@ -346,23 +346,30 @@ def test_restoration_pairs(root, folder, sides, suffix, count):
 
 
 @pytest.mark.parametrize(
-    ("source", "target"),
-    [("derain/train", "target/100.jpg"), ("denoise/SIDD_Medium_Srgb/Data", "0001*/0001_GT_SRGB_010.PNG")],
+    ("source", "prompt", "target"),
+    [
+        ("derain/train", "target/100.jpg", "target/101.jpg"),
+        ("denoise/SIDD_Medium_Srgb/Data", "0001*/0001_GT_SRGB_010.PNG", "0002*/0002_GT_SRGB_010.PNG"),
+    ],
 )
-def test_the_other_damage_stays_on_a_share_of_the_training_targets(source, target, tmp_path, monkeypatch):
+def test_the_other_damage_stays_on_a_share_of_the_training_targets(source, prompt, target, tmp_path, monkeypatch):
     """The same photograph without and with it: noise on that for rain, few bright pixels on that for noise."""
-    pictures = {}
     for share in (0.0, 1.0):
         monkeypatch.setattr(write_restoration, "STAYS", share)
-        root = tmp_path / str(share)
-        write_restoration.write_restoration(root, World(SCENES, SIZE, 0))
-        (file,) = (root / source).glob(target)
-        pictures[share] = read(file).astype(float) / 255
-    there = np.abs(pictures[1.0] - pictures[0.0]) > 0.02
+        write_restoration.write_restoration(tmp_path / str(share), World(SCENES, SIZE, 0))
+    without, stays = (tmp_path / share / source for share in ("0.0", "1.0"))
+    there = np.abs(only(stays, target) - only(without, target)) > 0.02
     assert there.mean() > 0.6 if "derain" in source else 0.01 < there.mean() < 0.3
+    np.testing.assert_array_equal(only(stays, prompt), only(without, prompt))
     kept = [path.relative_to(tmp_path / "0.0") for path in (tmp_path / "0.0/derain/test").rglob("*.png")]
     assert kept
     assert all(filecmp.cmp(tmp_path / "0.0" / path, tmp_path / "1.0" / path, shallow=False) for path in kept)
+
+
+def only(folder, pattern):
+    """The one picture that the pattern finds, values 0..1."""
+    (file,) = folder.glob(pattern)
+    return read(file).astype(float) / 255
 
 
 def test_held_out_photographs_are_in_no_training_pair():
