@@ -60,6 +60,11 @@ def test_it_learns_and_leaves_a_whole_record(config):
     assert json.loads((config.out_dir / "config.json").read_text())["optim.steps"] == 60
 
 
+def test_pairs_whose_prompt_is_darker_than_the_threshold_teach_nothing(config):
+    run(with_optim(config, steps=2, darkest=1e9))
+    assert losses(config.out_dir) == [0, 0]
+
+
 def test_resume_equals_the_uninterrupted_run(config, tmp_path):
     run(config)
     half = replace(config, out_dir=tmp_path / "stopped")
