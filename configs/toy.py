@@ -1,4 +1,4 @@
-"""The last part of the training of assets/painter_toy, on a canvas of 256 x 128; `make toy` runs all of it.
+"""The main part of the training of assets/painter_toy, on a canvas of 256 x 128; configs/toy_joints.py goes on.
 
     torchrun --nproc_per_node 2 tools/train.py toy
 
