@@ -1,5 +1,8 @@
 """The eight sources of the paper, with its sampling weights (they are relative, and sum to 1.15)."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from data.tasks import SOURCES
 from engine.config import Source
 
@@ -22,3 +25,8 @@ def source(name: str, weight: float = 1.0) -> Source:
 
 
 EIGHT_SOURCES = {name: source(name, weight) for name, weight in WEIGHTS.items()}
+
+
+def weighted(sources: Mapping[str, Source], weights: Mapping[str, float]) -> dict[str, Source]:
+    """The sources, some of them drawn with other weights."""
+    return {name: replace(source, weight=weights.get(name, source.weight)) for name, source in sources.items()}

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.demo import config as demo
+from configs.sources import weighted
 
-WEIGHTS = {"coco_pose": 2.0}  # learned last: most of its canvas is black
+WEIGHTS = {"coco_instance": 1.0, "coco_pose": 2.0}  # joints are learned last: most of their canvas is black
 
 config = replace(
     demo,
@@ -21,7 +22,7 @@ config = replace(
     ),
     data=replace(
         demo.data,
-        sources={name: replace(source, weight=WEIGHTS.get(name, 1.0)) for name, source in demo.data.sources.items()},
+        sources=weighted(demo.data.sources, WEIGHTS),
         roots=(Path("runs/toy/world"),),
     ),
     optim=replace(

@@ -10,6 +10,7 @@ denoise 21.8, derain 20.4, enhance 21.1; assets/painter_toy/README.md has the da
 from dataclasses import replace
 from pathlib import Path
 
+from configs.sources import weighted
 from configs.toy import config as toy
 
 WEIGHTS = {  # three of five samples are joints, a few pixels of a canvas; the rest keeps what is learned
@@ -19,7 +20,7 @@ WEIGHTS = {  # three of five samples are joints, a few pixels of a canvas; the r
 
 config = replace(
     toy,
-    data=replace(toy.data, sources={name: replace(toy.data.sources[name], weight=WEIGHTS[name]) for name in WEIGHTS}),
+    data=replace(toy.data, sources=weighted(toy.data.sources, WEIGHTS)),
     optim=replace(toy.optim, steps=2300, warmup=100, lr=4e-4),
     log=replace(toy.log, val_every=2300),
     init="runs/toy/run/last",
