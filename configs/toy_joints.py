@@ -1,10 +1,10 @@
-"""The last part of the training of assets/painter_toy: joints most of all; `make toy` runs all of it.
+"""The fifth part of the training of assets/painter_toy: joints most of all; configs/toy_finish.py goes on.
 
     torchrun --nproc_per_node 2 tools/train.py toy_joints
 
 Time: fifty minutes on two cores with bf16 instructions, beside some other work.
 Expected: held-out PSNR in dB: depth 20.9, ADE20K 23.6, instances 17.5, COCO semantic 22.0, pose 20.1 (black: 19.7),
-denoise 21.8, derain 20.4, enhance 21.1; assets/painter_toy/README.md has the data sets' own metrics.
+denoise 21.8, derain 20.4, enhance 21.1.
 """
 
 from dataclasses import replace

@@ -21,13 +21,13 @@ SEED, SCENES = 7, 48  # of a world that the weights have not seen
 BANK = SHIPPED.with_name("prompts")
 LIMIT = 8  # queries of a benchmark
 ATLEAST = {  # what a benchmark's metrics reach, or, of errors, stay below
-    "nyuv2_depth": {"rms": 1.0, "abs_rel": 0.25, "d1": 0.6},
-    "ade20k_semantic": {"mIoU": 15.0},
-    "coco_panoptic": {"mIoU": 25.0},
-    "coco_pose": {},  # joints are begun, no more: docs/EXPERIMENTS.md
-    "sidd": {"psnr": 19.0},
-    "derain": {"psnr": 18.0},
-    "lol": {"psnr": 16.0},
+    "nyuv2_depth": {"rms": 0.95, "abs_rel": 0.25, "d1": 0.6},
+    "ade20k_semantic": {"mIoU": 25.0},
+    "coco_panoptic": {"mIoU": 35.0},
+    "coco_pose": {"AP": 0.5},  # joints are begun, no more: docs/EXPERIMENTS.md
+    "sidd": {"psnr": 21.0},
+    "derain": {"psnr": 20.0},
+    "lol": {"psnr": 18.0},
 }
 ANOTHER = {  # the prompt of another task, whose answer is far from the right one
     **{"nyuv2_depth": "coco_semantic", "ade20k_semantic": "coco_semantic", "coco_instance": "enhance"},
@@ -82,7 +82,7 @@ def test_the_bank_has_a_prompt_for_each_task():
     assert len(banked(BANK, choices)) == len(ANOTHER)
 
 
-@pytest.mark.parametrize("source", [name for name in ANOTHER if name != "coco_pose"])
+@pytest.mark.parametrize("source", ANOTHER)
 def test_it_does_the_task_better_than_no_network(source, right):
     painted, copied, coloured = right[source]
     assert painted.psnr > max(copied, coloured)
