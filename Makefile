@@ -1,6 +1,6 @@
 # make demo   install, make a toy world of the eight data sets, show what the shipped small Painter paints on the CPU
 # make demo-train   the same, with a small Painter that is trained now, on the CPU
-# make toy    install, train the shipped weights anew on two CPU cores, into assets/painter_toy: about six hours
+# make toy    install, train the shipped weights anew on two CPU cores, into assets/painter_toy: about seven and a half hours
 # make test   install, run the whole test suite in two processes
 # make speed  install, measure a small network on a small canvas, the loader and decoding beside the plain ways, in about a minute
 # make lint   style and types alone
@@ -33,7 +33,8 @@ toy: $(CORE)
 	$(TRAIN) toy
 	$(TRAIN) toy_joints
 	$(TRAIN) toy_finish
-	$(BIN)/python tools/export.py runs/toy/finish/last assets/painter_toy --precision bf16
+	$(TRAIN) toy_restore
+	$(BIN)/python tools/export.py runs/toy/restore/last assets/painter_toy --precision bf16
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0

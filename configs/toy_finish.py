@@ -1,4 +1,4 @@
-"""The last part of the training of assets/painter_toy: joints, noise and rain most of all; `make toy` runs all of it.
+"""The sixth part of the training of assets/painter_toy: joints, noise and rain; configs/toy_restore.py goes on.
 
     torchrun --nproc_per_node 2 tools/train.py toy_finish
 

@@ -234,7 +234,10 @@ RANGES = [
     of_range("--model.depth 6", "model depth 6 must be a multiple of 4: the head reads features at the quarters"),
 ]
 
-KNOWN = "one of demo, finetune, painter_vit_large, single_gpu, single_task, toy, toy_finish, toy_half, toy_joints"
+KNOWN = (
+    "one of demo, finetune, painter_vit_large, single_gpu, single_task, toy, toy_finish, toy_half, toy_joints, "
+    "toy_restore"
+)
 COMMANDS = [
     Case(
         "no config",
@@ -250,7 +253,7 @@ COMMANDS = [
         "config nowhere",
         command(train.main, "~/mine.py"),
         "error: there is no config ~/mine.py; known names: demo, finetune, painter_vit_large, single_gpu, single_task, "
-        "toy, toy_finish, toy_half, toy_joints",
+        "toy, toy_finish, toy_half, toy_joints, toy_restore",
     ),
     Case(
         "config a folder",

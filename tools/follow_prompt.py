@@ -24,6 +24,7 @@ from tqdm import tqdm, trange
 from data.tasks import Task
 from data.tasks.base import Picture
 from data.tasks.semantic import ADE20K_SEMANTIC, COCO_SEMANTIC, Semantic
+from data.transforms import Size
 from engine.command import NetworkOptions, parse
 from engine.infer import Predictor
 from engine.inpaint import Prompt
@@ -108,12 +109,12 @@ def main() -> None:
 
 def run(options: Options) -> str:
     """Write everything; returns the tables."""
-    paint, rng = painter(options), options.rng("prompts")
+    (paint, size), rng = painter(options), options.rng("prompts")
     prompts = {task: drawn_prompts([options.data_root], task, options.draws, rng) for task in (*LABELS, *RESTORATIONS)}
     results = Results(
         confusions(options, paint, prompts),
         palettes(options, paint),
-        *restorations(options, paint, prompts),
+        *restorations(options, paint, size, prompts),
     )
     text = "\n".join(map(markdown, results.tables()))
     write(options.out_dir / "follow.json", json.dumps(results.numbers(), indent=1).encode())
@@ -121,15 +122,15 @@ def run(options: Options) -> str:
     return text
 
 
-def painter(options: Options) -> Paint:
-    """The network as a function of a prompt and queries."""
+def painter(options: Options) -> tuple[Paint, Size]:
+    """The network as a function of a prompt and queries, and (h, w) of half its canvas."""
     network = options.network
     predictor = Predictor.from_pretrained(options.ckpt, network.device, network.precision, network.size, network.model)
 
     def paint(prompt: Prompt, images: Sequence[Picture]) -> list[Picture]:
         return predictor.set_prompts([prompt]).paint(list(images))
 
-    return paint
+    return paint, predictor.size
 
 
 def confusions(options: Options, paint: Paint, prompts: Prompts) -> dict[str, Confusion]:
@@ -155,7 +156,9 @@ def palettes(options: Options, paint: Paint) -> dict[str, dict[str, Kept]]:
     return {task.name: measure(paint, task, found, rng) for task, found in drawn.items()}
 
 
-def restorations(options: Options, paint: Paint, prompts: Prompts) -> tuple[dict[str, Restored], dict[str, Separated]]:
+def restorations(
+    options: Options, paint: Paint, size: Size, prompts: Prompts
+) -> tuple[dict[str, Restored], dict[str, Separated]]:
     """Of each damage, and of noise and rain at once below each prompt; and restorations.png."""
     rng, trained = options.rng("restorations"), {task: prompts[task] for task in RESTORATIONS}
     own = {name: unseen_prompts(damage, options.draws, rng) for name, damage in UNSEEN.items()}
@@ -169,7 +172,7 @@ def restorations(options: Options, paint: Paint, prompts: Prompts) -> tuple[dict
     for task, pair in known.items():
         others = {other: given for other, given in trained.items() if other != task}
         found[task.name] = restored(paint, pair, prompts[task], others)
-    return found, separated(paint, photos, prompts)
+    return found, separated(paint, photos, prompts, size)
 
 
 if __name__ == "__main__":

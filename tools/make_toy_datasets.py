@@ -24,7 +24,7 @@ from tools.toy.write_nyu import write_nyu
 from tools.toy.write_restoration import write_restoration
 from util.parallel import one_line_errors
 
-FORMAT = 4  # raise it whenever the files change, so that an older world is not taken for this one
+FORMAT = 5  # raise it whenever the files change, so that an older world is not taken for this one
 STAMP = "toy_world.json"
 FEWEST_SCENES, SMALLEST = 8, 48  # every theme once; figures of which something is left
 
@@ -76,7 +76,8 @@ def _found(root: Path, stamp: dict[str, int]) -> bool:
     except ValueError:
         raise ValueError(f"{path} is broken; remove the folder to have the world made again") from None
     if {key: there.get(key) for key in stamp} != stamp:
-        raise ValueError(f"{root} holds other data{f' ({there})' if there else ''}; choose an empty folder")
+        found = f"another world ({there}); remove it, or" if there else "other data;"
+        raise ValueError(f"{root} holds {found} choose an empty folder")
     return there["finished"]
 
 

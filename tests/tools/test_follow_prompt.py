@@ -229,12 +229,21 @@ def test_shares_of_noise_and_rain(photo):
 def test_separations_are_means_over_prompts_and_photographs(photo):
     prompts = {task: [(BLANK.copy(), BLANK)] for task in (DENOISE, DERAIN)}
     tasks = {id(given[0][0]): task for task, given in prompts.items()}
-    found = separated(lambda prompt, images: [photo.truths[tasks[id(prompt[0])]] for _ in images], [photo] * 2, prompts)
+
+    def paint(prompt, images):
+        return [photo.truths[tasks[id(prompt[0])]] for _ in images]
+
+    found = separated(paint, [photo] * 2, prompts, photo.query.shape[:2])
     assert found["copied"][:3] == pytest.approx((0, 0, 1), abs=0.02)
     assert found["denoise"][:3] == pytest.approx((1, 0, 1), abs=0.02)
     assert found["denoise"].psnr_denoise == np.inf
     assert found["derain"].psnr_derain == np.inf
     assert found["derain"][:3] == pytest.approx((0, 1, 1), abs=0.02)
+    assert found["denoise at best"] == found["denoise"]  # nothing is lost at its own size
+    small = separated(paint, [photo], prompts, (128, 128))
+    assert 0.2 < small["derain at best"].noise_repaired < 0.6  # fine noise does not pass
+    assert small["derain at best"].rain_repaired == pytest.approx(1, abs=0.05)
+    assert small["derain"] == found["derain"]
 
 
 def test_restored_compares_with_copies_and_with_the_best_other_prompt():

@@ -326,21 +326,24 @@ def test_sidd_has_large_pictures_and_matlab_blocks(root):
 
 
 @pytest.mark.parametrize(
-    ("folder", "sides", "suffix", "count"),
+    ("folder", "sides", "suffix", "count", "shape"),
     [
-        ("derain/train", ("input", "target"), ".jpg", SCENES),
-        *((f"derain/test/{name}", ("input", "target"), ".png", VAL) for name in ("Rain100L", "Rain100H", "Test2800")),
-        ("light_enhance/our485", ("low", "high"), ".png", SCENES),
-        ("light_enhance/eval15", ("low", "high"), ".png", VAL),
+        ("derain/train", ("input", "target"), ".jpg", SCENES, (96, 128, 3)),
+        *(
+            (f"derain/test/{name}", ("input", "target"), ".png", VAL, (48, 64, 3))
+            for name in ("Rain100L", "Rain100H", "Test2800")
+        ),
+        ("light_enhance/our485", ("low", "high"), ".png", SCENES, (48, 64, 3)),
+        ("light_enhance/eval15", ("low", "high"), ".png", VAL, (48, 64, 3)),
     ],
 )
-def test_restoration_pairs(root, folder, sides, suffix, count):
+def test_restoration_pairs(root, folder, sides, suffix, count, shape):
     inputs, targets = (files(root / folder / side) for side in sides)
     assert [path.name for path in inputs] == [path.name for path in targets]
     assert len(inputs) == count
     assert {path.suffix for path in inputs} == {suffix}
     for one, other in zip(inputs, targets, strict=True):
-        assert read(one).shape == read(other).shape == (48, 64, 3)
+        assert read(one).shape == read(other).shape == shape
         brighter = read(one).mean() - read(other).mean()
         assert brighter < -10 if sides[0] == "low" else brighter > 0
 
@@ -364,6 +367,31 @@ def test_the_other_damage_stays_on_a_share_of_the_training_targets(source, promp
     kept = [path.relative_to(tmp_path / "0.0") for path in (tmp_path / "0.0/derain/test").rglob("*.png")]
     assert kept
     assert all(filecmp.cmp(tmp_path / "0.0" / path, tmp_path / "1.0" / path, shallow=False) for path in kept)
+
+
+@pytest.mark.parametrize(
+    ("source", "damaged", "clean"),
+    [("derain/train", "input/*", "target/*"), ("denoise/SIDD_Medium_Srgb/Data", "*/*NOISY*", "*/*GT*")],
+)
+def test_where_the_other_damage_stays_the_own_one_has_any_strength(source, damaged, clean, tmp_path, monkeypatch):
+    """Root mean square of what goes, of the weakest pair to that of the first: the prompt's is whole."""
+    weakest = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(write_restoration, "STAYS", share)
+        write_restoration.write_restoration(tmp_path / str(share), World(SCENES, SIZE, 3))
+        folder = tmp_path / str(share) / source
+        pairs = zip(sorted(folder.glob(damaged)), sorted(folder.glob(clean)), strict=True)
+        strengths = [np.sqrt(np.mean((read(one) / 255 - read(other) / 255) ** 2)) for one, other in pairs]
+        weakest[share] = min(strengths) / strengths[0]
+    assert weakest[0.0] > 0.4
+    assert weakest[1.0] < 0.2
+
+
+def test_large_rain_is_rain_twice_as_large():
+    small = photographs.add_rain(np.zeros((48, 64, 3)), np.random.default_rng(0))
+    large = photographs.add_large_rain(np.full((96, 128, 3), 0.25), np.random.default_rng(0)) - 0.25
+    halved = large.reshape(48, 2, 64, 2, 3).mean((1, 3))
+    assert np.corrcoef(halved.ravel(), small.ravel())[0, 1] > 0.95
 
 
 def only(folder, pattern):
@@ -438,7 +466,7 @@ def test_other_data_are_left_alone(root, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds other data; choose an empty folder"):
         make_toy_datasets(tmp_path, SCENES, SIZE)
-    with pytest.raises(ValueError, match=r"holds other data .*'seed': 0"):
+    with pytest.raises(ValueError, match=r"holds another world .*'seed': 0.*; remove it, or choose an empty folder"):
         make_toy_datasets(root, SCENES, SIZE, seed=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

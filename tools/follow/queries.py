@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
@@ -24,7 +23,7 @@ from engine.inpaint import Prompt
 from eval.prompts import read_listed
 from tools.toy.annotate import PERSON, keypoints, segments
 from tools.toy.compose import Theme, compose
-from tools.toy.photographs import add_noise, add_rain, as_bytes, darken, view
+from tools.toy.photographs import add_large_rain, add_noise, as_bytes, darken, view
 from tools.toy.render import Rendering, render
 from tools.toy.write_ade import semantic
 from tools.toy.write_coco import panoptic
@@ -89,9 +88,8 @@ def damaged_scene(rng: Generator) -> Query:
 
 
 def rain_of(clean: Floats, rng: Generator) -> Floats:
-    """The streaks alone, drawn at half the size, as the pictures of deraining are half as large as SIDD's blocks."""
-    h, w = clean.shape[:2]
-    return np.asarray(cv2.resize(add_rain(np.zeros((h // 2, w // 2, 3)), rng), (w, h), interpolation=cv2.INTER_LINEAR))
+    """The streaks alone, as large as those that training shows."""
+    return add_large_rain(np.zeros_like(clean), rng)
 
 
 def noise_of(clean: Floats, rng: Generator) -> Floats:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from data.tasks import Task
 from data.tasks.base import Picture
 from data.tasks.restoration import DENOISE, DERAIN, ENHANCE
+from data.transforms import Size, resize
 from engine.inpaint import Prompt
 from eval.metrics.restoration import psnr
 from tools.follow.queries import Floats, Paint, noise_of, photograph, rain_of
@@ -144,16 +145,28 @@ def repaired(output: Picture, photo: Mixed) -> tuple[float, float, float]:
     return 1 - noise, 1 - rain, kept
 
 
-def separated(paint: Paint, photos: Sequence[Mixed], prompts: Mapping[Task, Sequence[Prompt]]) -> dict[str, Separated]:
-    """By the name of the prompted task; `copied`: of the queries themselves."""
+def separated(
+    paint: Paint, photos: Sequence[Mixed], prompts: Mapping[Task, Sequence[Prompt]], size: Size
+) -> dict[str, Separated]:
+    """By the name of the prompted task; `copied`: of the queries themselves.
+
+    `TASK at best`: of the truths once they were as small as `size`, the half canvas, which takes fine noise away from
+    all that is painted.
+    """
     images = [photo.query for photo in photos]
     outputs = {"copied": [images]}
     for task in tqdm((DENOISE, DERAIN), "noise and rain", unit="task"):
         outputs[task.name] = [list(paint(prompt, images)) for prompt in prompts[task]]
+        outputs[f"{task.name} at best"] = [[_seen(photo.truths[task], size) for photo in photos]]
     return {
         name: _mean([one for x in of_prompts for one in zip(x, photos, strict=True)])
         for name, of_prompts in outputs.items()
     }
+
+
+def _seen(picture: Picture, size: Size) -> Picture:
+    """Made as small as `size`, and as large as it was."""
+    return np.asarray(resize(resize(Image.fromarray(picture), size, "bicubic"), picture.shape[:2], "bicubic"))
 
 
 def _mean(pairs: Sequence[tuple[Picture, Mixed]]) -> Separated:

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import skimage
 from PIL import Image
@@ -70,6 +71,13 @@ def add_rain(image: np.ndarray, rng: np.random.Generator, density: float = 0.09)
     drops = (rng.random(image.shape[:2]) < density / length) * rng.uniform(0.5, 1, image.shape[:2])
     streaks = sum(np.roll(drops, (step, round(step * slope)), axis=(0, 1)) for step in range(length))
     return image + gaussian_filter(streaks, 0.4)[..., None]
+
+
+def add_large_rain(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rain as on a picture half the size: on (h, w, 3), both even, streaks twice as long and as wide."""
+    h, w = image.shape[:2]
+    rain = add_rain(np.zeros((h // 2, w // 2, 3)), rng)
+    return image + cv2.resize(rain, (w, h), interpolation=cv2.INTER_LINEAR)
 
 
 def darken(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
