@@ -65,7 +65,7 @@ def inference_bytes(config: PainterConfig, size: tuple[int, int]) -> int:
     """What a canvas of twice `size` (H, W) takes at most while it is painted: in the blocks, or in the head."""
     pixels = 2 * size[0] * size[1]
     head = pixels * (config.decoder_embed_dim if config.head == "light" else 3) * COPIES
-    blocks = pixels // config.patch_size**2 * config.embed_dim * (2 * (4 + config.mlp_ratio) + 4)
+    blocks = pixels // config.patch_size**2 * config.embed_dim * (2 * (4 + config.mlp_ratio) + 6)
     return 4 * int(max(head, blocks))
 
 
