@@ -2,8 +2,8 @@
 
     python tools/make_toy_datasets.py demo/data
     python tools/prepare.py all --root demo/data
-    python tools/ablate.py table_s2 demo/data --seeds 0 1 --steps 1500 --out_dir ablations
-    python tools/ablate.py table_2 demo/data --seeds 0 1 --steps 1500 --out_dir ablations
+    python tools/ablate.py table_s2 demo/data --seeds 0 1 2 --steps 1500 --out_dir ablations
+    python tools/ablate.py table_2 demo/data --seeds 0 1 2 --steps 1500 --out_dir ablations
 
 Each variant of a small network is trained with each seed, and measured on held-out pairs. Stop it at any time: the
 same command goes on, and what is finished is not repeated. Processes with other --seeds may work in the same folder
