@@ -38,7 +38,7 @@ IS_ROOT = os.geteuid() == 0
 TINY = PainterConfig(img_size=(64, 32), embed_dim=8, depth=4, num_heads=2, decoder_embed_dim=4)
 STATE = Painter(TINY).state_dict()
 ENCODER = [name for name in STATE if not any(fnmatchcase(name, pattern) for pattern in MAY_BE_NEW)]
-SECONDS = 20  # after which a case hangs
+SECONDS = 60  # after which a case hangs
 WIDTH = 96  # of the column of messages
 
 Act = Callable[[Path], object]
