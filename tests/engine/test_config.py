@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 import pytest
 
@@ -21,6 +22,23 @@ def test_every_config_reads_and_opens_with_command_time_and_result(path):
     assert "Time:" in head
     assert "Expected:" in head
     json.dumps(flatten(config))
+
+
+def test_make_toy_hands_weights_from_part_to_part():
+    """Each part starts from the weights of the one before, in its world, and those of the last are exported."""
+    said = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "toy"],
+        cwd=CONFIG_FOLDER.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    lines = [line[line.find("tools/") :].split() for line in said.splitlines() if "tools/" in line]
+    parts = [load_config(rest, "") for script, *rest in lines if script == "tools/train.py"]
+    assert [part.init for part in parts] == [None, *(str(part.out_dir / "last") for part in parts[:-1])]
+    folders = {rest[0] for script, *rest in lines if script == "tools/make_toy_datasets.py"}
+    assert folders == {str(root) for part in parts for root in part.data.roots}
+    assert lines[-1][:2] == ["tools/export.py", str(parts[-1].out_dir / "last")]
 
 
 def test_the_full_run_is_the_papers():
