@@ -37,7 +37,7 @@ toy: $(CORE)
 	$(BIN)/python tools/export.py runs/toy/restore/last assets/painter_toy --precision bf16
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 speed: install
 	$(BIN)/python tools/speed.py all --quick --model painter_vit_small --canvas 448 224

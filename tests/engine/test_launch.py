@@ -232,7 +232,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for(condition: Callable[[], object]) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (value := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

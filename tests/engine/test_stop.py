@@ -110,7 +110,7 @@ def test_the_status_of_the_process_is_that_of_a_stop(config):
     while process.poll() is None and not (log.exists() and log.stat().st_size):
         pass
     os.killpg(process.pid, signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == STATUS
     assert "SIGTERM: stopping after this step" in errors
     assert "the same command goes on from there" in errors

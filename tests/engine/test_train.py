@@ -101,7 +101,7 @@ def test_a_killed_process_resumes_to_the_same_losses(config, tmp_path):
     killed = replace(config, out_dir=tmp_path / "killed")
     command = [sys.executable, str(REPOSITORY / "tools/train.py"), str(config_file(killed))]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (killed.out_dir / "step_0000002").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

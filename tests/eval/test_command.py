@@ -203,11 +203,11 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(root, ckpt, tmp_
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (records.exists() and records.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the loader's processes get it too
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, ""), err
     assert err.splitlines()[-1] == "stopped; the same command goes on where it was"
     assert "Traceback" not in err

@@ -135,7 +135,7 @@ def test_ctrl_c_ends_it_at_once(tiny_root):
     ) as process:
         assert "entry 0: " in process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to it and to its readers
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err

@@ -69,7 +69,7 @@ def address(folder) -> Iterator[str]:
         assert line.startswith(f"open http://127.0.0.1:{port} "), line
         yield line.split()[1]
         server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)
     assert not list((folder / "tmp").glob("painter_*"))
 
 

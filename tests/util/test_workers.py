@@ -174,7 +174,7 @@ time.sleep(1000)
 
 def test_a_program_ends_though_a_loader_process_hangs(script):
     process, pids = script("sys.exit('the end')")
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (1, "the end\n")
     assert all(map(ended, pids))
 
